@@ -1,0 +1,53 @@
+"""Errors that users meet, and the faults that a boundary can raise.
+
+`HarnessError` and its children are the user's to mend: the command line prints them as one line with what to do and exits
+with their code. `TransportError` is the only error a component may raise to say "not my fault, try again".
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of the errors that are shown to a user without a traceback."""
+
+    exit_code = 2
+
+
+class UsageError(HarnessError):
+    """A wrong name, option or file: the command was not understood (exit code 2)."""
+
+
+class PluginError(HarnessError):
+    """A plugin is broken, unknown, ambiguous or made for another API (exit code 2)."""
+
+
+class DataError(HarnessError):
+    """A data file is missing or malformed; the message says which file, line and field (exit code 2)."""
+
+
+class ConfigMismatch(HarnessError):
+    """A run directory holds another configuration than the one asked for (exit code 3)."""
+
+    exit_code = 3
+
+
+class StoreError(HarnessError):
+    """The run directory can't be read, written or locked (exit code 4)."""
+
+    exit_code = 4
+
+
+class TransportError(Exception):
+    """Raised by a component when its *transport* failed: HTTP 429 or 5xx, connection, time-out of a server.
+
+    The dialogue's call is tried again with exponential back-off and jitter, or after `retry_after` seconds where the server
+    said so. When the tries are used up the dialogue is recorded as incomplete and played again on resume.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BudgetExceeded(Exception):
+    """Raised by a component when a spending limit is reached: the run stops cleanly and can be resumed."""

@@ -1,0 +1,159 @@
+"""Exact phrase search in running text: normalisation, a token trie, and the attribute index built on it.
+
+One pass over the text, whatever the number of phrases: the leak gate, entity links and attribute statements all use it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from harness.api import Item, Statement
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# A clause that starts after one of these has its own polarity.
+_CLAUSE = re.compile(r"[.;!?\n]|,?\s+\b(?:but|though|although|however|except|instead|rather than)\b|,\s+(?=not\b|no\b)")
+_NEGATION = re.compile(
+    r"\b(?:not|no|never|without|hate[ds]?|dislike[ds]?|avoid|tired of|sick of|enough|nothing|nor|less|skip|can['’]?t stand"
+    r"|cannot stand|don['’]?t|doesn['’]?t|didn['’]?t|isn['’]?t|aren['’]?t|wasn['’]?t|rather not|can['’]?t|won['’]?t"
+    r"|wouldn['’]?t|couldn['’]?t|not into|fan of neither)\b",
+    re.IGNORECASE,
+)
+# Double negatives and idioms that ask for more of the same.
+_AFFIRM = re.compile(
+    r"\b(?:don['’]?t mind|can['’]?t (?:get enough|go wrong)|not only|no problem|why not|never (?:tire|get tired) of"
+    r"|wouldn['’]?t mind)\b",
+    re.IGNORECASE,
+)
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A word of a text: its normal form and its place (character offsets, end exclusive)."""
+
+    norm: str
+    start: int
+    end: int
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A phrase found in a text: character offsets (end exclusive) and what was stored under the phrase."""
+
+    start: int
+    end: int
+    payloads: tuple[Any, ...]
+
+
+def fold(word: str) -> str:
+    """Lower case, without accents and apostrophes."""
+    if word.isascii():
+        return word.lower().replace("'", "")
+    decomposed = unicodedata.normalize("NFKD", word.replace("’", "").replace("'", ""))
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+
+
+def tokenise(text: str) -> list[Token]:
+    """Words of a text in order. Punctuation only separates."""
+    return [Token(fold(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
+
+
+def normalise(text: str) -> str:
+    """Folded words joined by one space: equal for two spellings that differ in case, accents or punctuation only."""
+    return " ".join(t.norm for t in tokenise(text))
+
+
+class PhraseIndex:
+    """A token trie. `add` phrases, then `find` all longest non-overlapping occurrences, left to right."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self) -> None:
+        self._root: dict[str | None, Any] = {}
+
+    def add(self, phrase: str, payload: Any) -> None:
+        """Store `payload` under `phrase`; phrases without a word are ignored."""
+        words = [t.norm for t in tokenise(phrase)]
+        if not words:
+            return
+        node = self._root
+        for word in words:
+            node = node.setdefault(word, {})
+        held = node.setdefault(None, [])
+        if payload not in held:
+            held.append(payload)
+
+    def find(self, text: str) -> list[Match]:
+        """Longest matches, left to right. Cost is linear in the text (times the longest phrase)."""
+        return list(self.iterate(tokenise(text)))
+
+    def iterate(self, tokens: list[Token]) -> Iterator[Match]:
+        """As `find`, over words that are already cut."""
+        position, count = 0, len(tokens)
+        while position < count:
+            node: dict[str | None, Any] | None = self._root
+            reached, payloads = position, None
+            for ahead in range(position, count):
+                node = node.get(tokens[ahead].norm) if node else None
+                if node is None:
+                    break
+                if None in node:
+                    reached, payloads = ahead, node[None]
+            if payloads is None:
+                position += 1
+            else:
+                yield Match(tokens[position].start, tokens[reached].end, tuple(payloads))
+                position = reached + 1
+
+
+class AttributeIndex:
+    """Finds the catalogue's attribute values in a text: "a horror film by Jordan Peele" -> genre horror, director Jordan Peele.
+
+    `facets` limits the search (default: every facet of the items). A person's last name alone is understood when it belongs to
+    one value only and has more than three letters. Polarity is read per clause from negation cues; it is a heuristic for
+    texts that come without structured statements.
+    """
+
+    __slots__ = ("_phrases", "facets")
+
+    def __init__(self, items: Iterable[Item], facets: Iterable[str] | None = None) -> None:
+        wanted = None if facets is None else set(facets)
+        values: dict[tuple[str, str], None] = {}
+        for item in items:
+            for facet, named in item.attributes.items():
+                if wanted is None or facet in wanted:
+                    for value in named:
+                        values[facet, value] = None
+        self.facets = tuple(dict.fromkeys(facet for facet, _ in values))
+        self._phrases = PhraseIndex()
+        last: dict[str, set[str]] = {}
+        for facet, value in values:
+            self._phrases.add(value, (facet, value))
+            words = [t.norm for t in tokenise(value)]
+            if len(words) > 1 and len(words[-1]) > 3 and facet in ("director", "star", "actor", "writer", "cast"):
+                last.setdefault(words[-1], set()).add(value)
+        common = {fold(value) for _, value in values}
+        for facet, value in values:
+            words = [t.norm for t in tokenise(value)]
+            if len(words) > 1 and words[-1] in last and len(last[words[-1]]) == 1 and words[-1] not in common:
+                self._phrases.add(words[-1], (facet, value))
+
+    def find(self, text: str) -> list[Match]:
+        """Matches whose payloads are (facet, value) pairs; one name may stand under several facets."""
+        return self._phrases.find(text)
+
+    def statements(self, text: str) -> tuple[Statement, ...]:
+        """What the text says about attributes, with polarity, in order, without repeats; the last word on a value counts."""
+        found: dict[tuple[str, str], Statement] = {}
+        cuts = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
+        for start, end in zip(cuts, cuts[1:], strict=False):
+            clause = text[start:end]
+            for match in self.find(clause):
+                before = _AFFIRM.sub(" ", clause[: match.start])
+                polarity = -1 if _NEGATION.search(before) else 1
+                for facet, value in match.payloads:
+                    found.pop((facet, value), None)
+                    found[facet, value] = Statement(facet, value, -1 if polarity < 0 else 1)
+        return tuple(found.values())

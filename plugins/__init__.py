@@ -1,0 +1,1 @@
+"""First-party plugins; on disk `plugins/`, imported as `harness_plugins`."""
