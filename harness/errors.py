@@ -51,3 +51,22 @@ class TransportError(Exception):
 
 class BudgetExceeded(Exception):
     """Raised by a component when a spending limit is reached: the run stops cleanly and can be resumed."""
+
+
+class ComponentFault(Exception):
+    """A call that failed at a component's boundary: the component raised, hung, or returned something unusable.
+
+    `kind` is one of exception, timeout, malformed, empty, out_of_catalogue.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class TransportExhausted(Exception):
+    """A transport failure that outlasted all tries; the dialogue is incomplete."""
+
+    def __init__(self, message: str, attempts: int) -> None:
+        super().__init__(message)
+        self.attempts = attempts

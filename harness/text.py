@@ -5,10 +5,11 @@ One pass over the text, whatever the number of phrases: the leak gate, entity li
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -63,6 +64,22 @@ def tokenise(text: str) -> list[Token]:
 def normalise(text: str) -> str:
     """Folded words joined by one space: equal for two spellings that differ in case, accents or punctuation only."""
     return " ".join(t.norm for t in tokenise(text))
+
+
+def polarity_spans(text: str) -> Iterator[tuple[int, int, Literal[1, -1]]]:
+    """Cut a text into (start, end, polarity) spans, in order: -1 from the first negation cue of a clause to the clause's end.
+
+    The cue itself lies in the negative span. The same heuristic that gives attribute statements their polarity.
+    """
+    cuts = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        # Blanks instead of a removal keep the offsets.
+        cue = _NEGATION.search(_AFFIRM.sub(lambda m: " " * len(m.group()), text[start:end]))
+        turn = end if cue is None else start + cue.start()
+        if turn > start:
+            yield start, turn, 1
+        if end > turn:
+            yield turn, end, -1
 
 
 class PhraseIndex:
@@ -148,7 +165,7 @@ class AttributeIndex:
         """What the text says about attributes, with polarity, in order, without repeats; the last word on a value counts."""
         found: dict[tuple[str, str], Statement] = {}
         cuts = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in itertools.pairwise(cuts):
             clause = text[start:end]
             for match in self.find(clause):
                 before = _AFFIRM.sub(" ", clause[: match.start])

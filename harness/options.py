@@ -1,0 +1,122 @@
+"""`k=v` texts and TOML values -> a component's typed options, with errors that name the nearest field."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.registry import Entry, Registry
+
+
+def parse_pairs(pairs: Iterable[str], flag: str) -> dict[str, str]:
+    """["a=1", "b=x=y"] -> {"a": "1", "b": "x=y"}. Raises UsageError for anything else, and for a name given twice."""
+    options: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{flag} {pair!r}: write it as {flag} name=value")
+        name = name.strip().replace("-", "_")
+        if name in options:
+            raise UsageError(f"{flag} {name} is given twice")
+        options[name] = value
+    return options
+
+
+def build(registry: Registry, entry: Entry, raw: Mapping[str, Any]) -> Any:
+    """The options object of a component (None if it has none). Raises UsageError with the field, the value and the fix."""
+    cls = registry.options_type(entry)
+    where = f"{entry.kind} {entry.name}"
+    if cls is None:
+        if raw:
+            raise UsageError(f"{where} has no options, but {', '.join(sorted(raw))} was given")
+        return None
+    fields = {f.name: f for f in msgspec.structs.fields(cls)}
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(fields) or 'none'}"
+            raise UsageError(f"{where} has no option {name!r}; {hint}")
+        values[name] = _sequence(fields[name].type, value)
+    try:
+        return msgspec.convert(values, cls, strict=False, str_keys=True)
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
+        raise UsageError(f"{where}: {_readable(error, values)}") from None
+
+
+def as_dict(options: Any) -> dict[str, Any]:
+    """All option values, defaults included, as plain JSON data (for the manifest and the fingerprint)."""
+    return {} if options is None else dict(msgspec.to_builtins(options))
+
+
+def describe(cls: type[msgspec.Struct]) -> list[tuple[str, str, str, str]]:
+    """Rows (name, type, default, description) of an options struct, for `harness show`."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    rows = []
+    for field in msgspec.structs.fields(cls):
+        meta = [m for m in getattr(hints[field.name], "__metadata__", ()) if isinstance(m, msgspec.Meta)]
+        if field.default is not msgspec.NODEFAULT:
+            default = json.dumps(msgspec.to_builtins(field.default))
+        elif field.default_factory is not msgspec.NODEFAULT:
+            default = json.dumps(msgspec.to_builtins(field.default_factory()))
+        else:
+            default = "required"
+        description = next((m.description for m in meta if m.description), "")
+        rows.append((field.name, type_name(field.type), default, description))
+    return rows
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a user reads it: "int", "float | None", "one of a, b"."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return type_name(typing.get_args(annotation)[0])
+    if origin is typing.Literal:
+        return "one of " + ", ".join(str(a) for a in typing.get_args(annotation))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(type_name(a) for a in typing.get_args(annotation))
+    if origin in (tuple, list):
+        return f"list of {type_name(next(iter(typing.get_args(annotation)), str))}"
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _sequence(annotation: Any, value: Any) -> Any:
+    """Texts for list and dict fields: JSON, or a comma list."""
+    if not isinstance(value, str):
+        return value
+    parts = [annotation]
+    while parts:
+        part = parts.pop()
+        origin = typing.get_origin(part)
+        if origin in (tuple, list, frozenset, set) or part in (tuple, list):
+            return json.loads(value) if _is_json(value, list) else [v.strip() for v in value.split(",") if v.strip()]
+        if (origin is dict or part is dict) and _is_json(value, dict):
+            return json.loads(value)
+        if origin in (typing.Annotated, typing.Union, types.UnionType):
+            parts += typing.get_args(part)
+    if value.lower() in ("none", "null") and type(None) in typing.get_args(annotation):
+        return None
+    return value
+
+
+def _is_json(value: str, kind: type) -> bool:
+    try:
+        return isinstance(json.loads(value), kind)
+    except ValueError:
+        return False
+
+
+def _readable(error: Exception, values: Mapping[str, Any]) -> str:
+    text = str(error)
+    message, _, path = text.partition(" - at ")
+    field = path.strip("`$. ").split("[")[0]
+    if field in values:
+        return f"option {field}={values[field]}: {message}"
+    return message
