@@ -124,11 +124,9 @@ class Dialogue:
                 self._fault("recommender", ComponentFault("out_of_catalogue", f"no id is in the catalogue: {shown}"), turn)
                 return self.record("recommender_fault")
             # Unknown ids are no items: nobody can see, accept or reject them.
-            ranked = (
-                tuple(dict.fromkeys(i for i in given.items if i in self._catalogue))
-                if checked.unknown or checked.repeated
-                else given.items
-            )
+            ranked = given.items
+            if checked.unknown or checked.repeated:
+                ranked = tuple(dict.fromkeys(i for i in ranked if self._catalogue.get(i) is not None))
             self._shown.update(dict.fromkeys(ranked))
             self._messages.append(Message("recommender", given.text, ranked=ranked))
             # ---- the seeker's move

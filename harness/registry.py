@@ -19,7 +19,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.api import API_VERSION, Component
-from harness.errors import PluginError, UsageError
+from harness.errors import PluginError
 
 GROUP = "harness"
 FIRST_PARTY = "crs-harness"
@@ -144,8 +144,8 @@ class Registry:
         entry = matches[0]
         if entry.component.api != API_VERSION:
             raise PluginError(
-                f"{kind} {name!r} of {entry.distribution} {entry.version} is made for plugin API {entry.component.api}, this harness "
-                f"has API {API_VERSION}: install a version of {entry.distribution} that fits, or another harness"
+                f"{kind} {name!r} of {entry.distribution} {entry.version} is made for plugin API {entry.component.api}, this "
+                f"harness has API {API_VERSION}: install a version of {entry.distribution} that fits, or another harness"
             )
         return entry
 
@@ -163,7 +163,8 @@ class Registry:
 
     def load(self, entry: Entry) -> type[Any]:
         """Import a component's class. Raises PluginError with the culprit's name."""
-        return _import(entry, entry.component.target)
+        found: type[Any] = _import(entry, entry.component.target)
+        return found
 
     def options_type(self, entry: Entry) -> type[msgspec.Struct] | None:
         """The options struct of a component, or None when it has no options."""

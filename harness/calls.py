@@ -1,0 +1,93 @@
+"""A component in whatever form it is written -> one awaitable call with a time limit, transport retries and clear blame."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from harness.batching import Batcher, Flow, is_async
+from harness.config import Transport
+from harness.errors import BudgetExceeded, ComponentFault, PluginError, TransportError, TransportExhausted
+from harness.workers import CallTimeout, LoopHost, ThreadHost
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+
+
+class Hosts:
+    """The places where this run's components are called; `close` when the run is over."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.flow = Flow()
+        self._transport = transport
+        self._open: list[ThreadHost | LoopHost] = []
+        self._loop_host: LoopHost | None = None
+
+    def adapt(self, component: object, method: str, role: str) -> Callable[..., Awaitable[Any]]:
+        """`component.method` (plain or async) or `component.method_batch` as an async function of one dialogue's arguments.
+
+        The function raises ComponentFault, TransportExhausted or BudgetExceeded, and nothing else for what the component did.
+        """
+        batched = getattr(component, f"{method}_batch", None)
+        single = getattr(component, method, None)
+        if batched is not None:
+            maximum = int(getattr(component, "max_batch", None) or self._transport.concurrency)
+            send = self._runner(batched, role, serial=True)
+            batcher = Batcher(self.flow, lambda calls: send(*_transpose(calls)), maximum=max(1, maximum))
+            run: Callable[..., Awaitable[Any]] = lambda *arguments: batcher.call(arguments)  # noqa: E731
+        elif single is not None:
+            run = self._runner(single, role, serial=bool(getattr(component, "serial", False)))
+        else:
+            raise PluginError(f"{role} {type(component).__name__} has neither {method}() nor {method}_batch()")
+        return lambda *arguments: self._guard(run, arguments)
+
+    def _runner(self, function: Callable[..., Any], role: str, *, serial: bool) -> Callable[..., Awaitable[Any]]:
+        if is_async(function):
+            if self._loop_host is None:
+                self._loop_host = LoopHost("harness-components", timeout=self._transport.timeout)
+                self._open.append(self._loop_host)
+            host = self._loop_host
+            return lambda *arguments: host.submit(function, *arguments)
+        limit = 1 if serial else self._transport.concurrency
+        threads = ThreadHost(f"harness-{role}", limit=limit, timeout=self._transport.timeout)
+        self._open.append(threads)
+        return lambda *arguments: threads.submit(function, *arguments)
+
+    async def _guard(self, run: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
+        transport = self._transport
+        pause = transport.backoff
+        for attempt in range(transport.transport_retries + 1):
+            try:
+                return await self.flow.wait(run(*arguments))
+            except TransportError as error:
+                if attempt == transport.transport_retries:
+                    raise TransportExhausted(_message(error), attempt + 1) from error
+                # Jitter only spreads requests in time; it touches no number, so it isn't drawn from a run's seed.
+                wait = error.retry_after if error.retry_after is not None else pause * (0.5 + random.random())
+                pause = min(pause * 2, transport.max_backoff)
+                await self.flow.wait(asyncio.sleep(max(0.0, wait)))
+            except BudgetExceeded:
+                raise
+            except CallTimeout as error:
+                raise ComponentFault("timeout", _message(error)) from None
+            except Exception as error:
+                raise ComponentFault("exception", f"{type(error).__name__}: {_message(error)}") from error
+        raise TransportExhausted("no try was allowed", 0)
+
+    def close(self) -> None:
+        """End all threads that end."""
+        for host in self._open:
+            host.close()
+
+
+def _transpose(calls: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """[(conversation, k), ...] -> ([conversations], k): lists per argument, but the list length k as one number."""
+    columns = [list(column) for column in zip(*calls, strict=True)]
+    return tuple(column[0] if isinstance(column[0], int) else column for column in columns)
+
+
+def _message(error: BaseException) -> str:
+    """The error's text without memory addresses, which differ between two equal runs."""
+    return _ADDRESS.sub("0x...", str(error))[:2000]
