@@ -16,8 +16,12 @@ import msgspec
 from harness.api import Item, Statement
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-# A clause that starts after one of these has its own polarity.
-_CLAUSE = re.compile(r"[.;!?\n]|,?\s+\b(?:but|though|although|however|except|instead|rather than)\b|,\s+(?=not\b|no\b)")
+# A clause that starts after one of these has its own polarity. The full stop of an initial or a title ends none
+# ("Samuel L. Jackson", "Jill St. John").
+_CLAUSE = re.compile(
+    r"(?<!\b[A-HJ-Z])(?<!\b(?:Dr|Mr|Ms|St))\.|[;!?\n]"
+    r"|,?\s+\b(?:but|though|although|however|except|instead|rather than)\b|,\s+(?=not\b|no\b)"
+)
 _NEGATION = re.compile(
     r"\b(?:not|no|never|without|hate[ds]?|dislike[ds]?|avoid|tired of|sick of|enough|nothing|nor|less|skip|can['’]?t stand"
     r"|cannot stand|don['’]?t|doesn['’]?t|didn['’]?t|isn['’]?t|aren['’]?t|wasn['’]?t|rather not|can['’]?t|won['’]?t"

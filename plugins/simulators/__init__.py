@@ -6,7 +6,55 @@ from collections.abc import Iterable
 
 from harness import Component, hookimpl
 
+_HERE = "harness_plugins.simulators"
+
 
 @hookimpl
 def harness_simulators() -> Iterable[Component]:
-    yield from ()
+    rule = f"{_HERE}.rule:Options"
+    yield Component(
+        "rule",
+        f"{_HERE}.rule:Rule",
+        summary="critiques and answers by the attributes of its profile, accepts what satisfies them; noise and patience",
+        options=rule,
+        knowledge="profile",
+    )
+    yield Component(
+        "rule-target",
+        f"{_HERE}.target:RuleTarget",
+        summary="as rule, by the targets' attributes; accepts exactly when a target is shown",
+        options=rule,
+        knowledge="target_aware",
+    )
+    yield Component(
+        "no-feedback",
+        f"{_HERE}.controls:NoFeedback",
+        summary="control: says nothing of use, turns nothing down, never accepts",
+        knowledge="label_free",
+    )
+    yield Component(
+        "exclude-only",
+        f"{_HERE}.controls:ExcludeOnly",
+        summary="control: turns down all that is shown and says no more, never accepts",
+        knowledge="label_free",
+    )
+    yield Component(
+        "shuffled",
+        f"{_HERE}.controls:Shuffled",
+        summary="control: rule with the knowledge of another scenario",
+        options=rule,
+        knowledge="profile",
+    )
+    yield Component(
+        "oracle",
+        f"{_HERE}.target:Oracle",
+        summary="control: names every attribute of the targets at once, accepts exactly when a target is shown",
+        options=f"{_HERE}.target:OracleOptions",
+        knowledge="target_aware",
+    )
+    yield Component(
+        "human",
+        f"{_HERE}.human:Human",
+        summary="a person in the terminal (used by harness chat)",
+        knowledge="label_free",
+    )

@@ -1,0 +1,141 @@
+"""How an attribute is put into words ("films directed by Jane Campion") and which facets a question asks about.
+
+Values are printed as the catalogue spells them (genres in lower case) with a word between any two of them, so that an exact
+phrase search finds each value again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+from harness.api import Catalogue
+from harness.text import tokenise
+
+# Words of a question, and names of facets, that mean one family of facets.
+_FAMILIES: Final = MappingProxyType(
+    {
+        word: family
+        for family, words in (
+            ("genre", "genre genres category categories"),
+            ("director", "director directors directed directs directing filmmaker filmmakers"),
+            ("star", "star stars starring actor actors actress actresses cast performer performers"),
+            ("writer", "writer writers written writes screenwriter screenwriters"),
+            ("author", "author authors"),
+            ("country", "country countries nation"),
+            ("language", "language languages"),
+            ("decade", "decade decades era"),
+            ("year", "year years"),
+        )
+        for word in words.split()
+    }
+)
+# Words that ask for a family only where no plainer word does: "what kind of actor" asks for an actor.
+_VAGUE: Final = MappingProxyType(
+    {"kind": "genre", "kinds": "genre", "type": "genre", "types": "genre", "sort": "genre", "style": "genre"}
+    | {"old": "year", "older": "year", "new": "year", "newer": "year", "recent": "year", "when": "year"}
+)
+_TIME: Final = frozenset(("decade", "year"))
+_KIND_NOUNS: Final = frozenset(("film", "films", "movie", "movies", "book", "books", "novel", "novels"))
+_WITH_ARTICLE: Final = frozenset(
+    (
+        "bahamas",
+        "czech republic",
+        "dominican republic",
+        "gambia",
+        "netherlands",
+        "philippines",
+        "soviet union",
+        "uk",
+        "united arab emirates",
+        "united kingdom",
+        "united states",
+        "united states of america",
+        "us",
+        "usa",
+        "ussr",
+    )
+)
+
+
+def family(facet: str) -> str:
+    """ "actors" -> "star"; a facet without synonyms is its own family, in plain words ("plot_keyword" -> "plot keyword")."""
+    plain = facet.replace("_", " ").strip().lower()
+    return _FAMILIES.get(plain, plain)
+
+
+def same_family(facet: str, asked: str) -> bool:
+    """Whether a facet answers a question about a family: a decade also answers "which year?" and the other way round."""
+    own = family(facet)
+    return own == asked or (own in _TIME and asked in _TIME)
+
+
+def asked_families(text: str, facets: Sequence[str]) -> tuple[str, ...]:
+    """Families of facets that a text asks about, in order of mention. `facets` are the catalogue's own names, known too."""
+    words = [token.norm for token in tokenise(text)]
+    own = {family(facet): family(facet) for facet in facets}
+    plain = [_FAMILIES.get(word) or own.get(word) for word in words]
+    joined = f" {' '.join(words)} "
+    plain += [name for name in own if " " in name and f" {name} " in joined]
+    found = tuple(dict.fromkeys(name for name in plain if name))
+    return found or tuple(dict.fromkeys(_VAGUE[word] for word in words if word in _VAGUE))
+
+
+def noun_of(catalogue: Catalogue) -> str:
+    """What one item is called: "film" where most items name film makers, "book" where they name authors, else "title"."""
+    made = Counter(
+        "book" if name == "author" else "film"
+        for item in catalogue
+        for name in {family(facet) for facet in item.attributes} & {"author", "director", "star"}
+    )
+    return made.most_common(1)[0][0] if made else "title"
+
+
+def sayable(value: str) -> bool:
+    """Whether a value has a word in it that can be said and found again."""
+    return any(character.isalnum() for character in value)
+
+
+def phrase(facet: str, values: Sequence[str], noun: str = "film") -> str:
+    """A plural noun phrase for items that have these values: "horror films", "films from the 1990s", "films in French"."""
+    kind = family(facet)
+    if kind == "genre":
+        return _of_genre([_lower(value) for value in values], noun)
+    if kind == "country":
+        return f"{noun}s from {_joined(['the ' + v if v.lower() in _WITH_ARTICLE else v for v in values])}"
+    if kind in _TIME:
+        return f"{noun}s from {_joined([v if v.isdigit() or v.lower().startswith('the ') else f'the {v}' for v in values])}"
+    named = _joined(values)
+    match kind:
+        case "director":
+            return f"{noun}s directed by {named}"
+        case "star":
+            return f"{noun}s starring {named}"
+        case "writer":
+            return f"{noun}s written by {named}"
+        case "author":
+            return f"{noun}s by {named}"
+        case "language":
+            return f"{noun}s in {named}"
+    if kind.endswith("s") and not kind.endswith(("ss", "us", "is")):
+        return f"{noun}s whose {kind} include {named}"
+    return f"{noun}s whose {kind} is {' or '.join(values)}"
+
+
+def _of_genre(values: Sequence[str], noun: str) -> str:
+    # "Action Film" is a noun already, and its plural would no longer be the catalogue's value.
+    if any(tokenise(value)[-1].norm in _KIND_NOUNS for value in values):
+        return f"{noun}s of the genre {_joined(values)}"
+    return f"{_joined(values)} {noun}s"
+
+
+def _lower(value: str) -> str:
+    """Genres are common nouns; abbreviations such as IMAX stay."""
+    return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in value.split())
+
+
+def _joined(values: Sequence[str]) -> str:
+    # "and" throughout: a comma separates for the eye only, and "comedy, drama" would read as the genre "comedy drama".
+    return " and ".join(values)
