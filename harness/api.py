@@ -218,8 +218,8 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True):
     """A simulator's turn. The action is explicit: nothing inside the text can end a dialogue.
 
     `accepted` are the shown items that an "accept" refers to. `rejected=None` means: all items shown this turn, unless
-    accepted; an empty tuple says that the seeker did not turn anything down. `statements` is what the text says, where the simulator
-    knows it (simulator-quality metrics use it; recommenders never see it).
+    accepted; an empty tuple says that the seeker did not turn anything down. `statements` is what the text says, where the
+    simulator knows it (simulator-quality metrics use it; recommenders never see it).
     """
 
     text: str

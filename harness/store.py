@@ -11,6 +11,7 @@ played again. A record is acknowledged (progress, observers) after its write; po
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -47,9 +48,8 @@ class Store:
         except OSError as error:
             owner = _read_text(folder / LOCK).strip()
             os.close(self._lock)
-            raise StoreError(
-                f"{folder} is in use by another process{f' (pid {owner})' if owner else ''}; wait for it or choose another --out"
-            ) from error
+            who = f" (pid {owner})" if owner else ""
+            raise StoreError(f"{folder} is in use by another process{who}; wait for it or choose another --out") from error
         try:
             os.ftruncate(self._lock, 0)
             os.write(self._lock, str(os.getpid()).encode())
@@ -106,10 +106,8 @@ class Store:
                 written += os.write(self._file, line[written:])
         except OSError as error:
             self._failed = error
-            try:
+            with contextlib.suppress(OSError):  # a line that stays torn is recognised on the next start
                 os.ftruncate(self._file, self._size)
-            except OSError:
-                pass  # the torn line is recognised on the next start
             raise self._error(error) from error
         self._size += len(line)
         self._dirty.set()

@@ -1,0 +1,187 @@
+"""From a configuration to loaded, prepared components and the scenarios that will be played."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import options
+from harness.api import Catalogue, RecommenderSetup, Scenario, SimulatorSetup, Split
+from harness.config import Choice, RunConfig, fingerprint, fingerprint_fields
+from harness.errors import DataError, HarnessError, PluginError, UsageError
+from harness.registry import Entry, Kind, Registry
+from harness.scenarios import data_hash, novel
+
+LEVELS = ("label_free", "profile", "target_aware")
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A resolved component: where it comes from, its options with all defaults, and its class."""
+
+    entry: Entry
+    options: Any
+    cls: type[Any]
+
+    def create(self) -> Any:
+        """An instance. Raises PluginError with the culprit's name."""
+        try:
+            return self.cls(self.options)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise _broken(self.entry, "can't be made", error) from error
+
+    def revision(self) -> dict[str, Any]:
+        """What identifies it in a fingerprint. A class may add `revision()`: prompt hashes, weights, ..."""
+        own: dict[str, Any] = {
+            "name": self.entry.name,
+            "distribution": self.entry.distribution,
+            "version": self.entry.version,
+            "options": options.as_dict(self.options),
+        }
+        return own
+
+
+class Assembly(msgspec.Struct, frozen=True):
+    """Everything that a run needs, before anything is prepared or played."""
+
+    config: RunConfig
+    recommender: Part
+    simulator: Part | None
+    dataset: Any
+    dataset_part: Part
+    split: Split
+    scenarios: Sequence[Scenario]
+    rows: int
+    """Rows of the split before the variant and the limit."""
+    data_hash: str
+    fields: dict[str, Any]
+    """What the fingerprint covers, flat."""
+    instances: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.fields)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.split.catalogue
+
+
+def resolve(registry: Registry, kind: Kind, choice: Choice) -> Part:
+    """Find and import a component and read its options. Raises PluginError or UsageError."""
+    entry = registry.find(kind, choice.name)
+    return Part(entry, options.build(registry, entry, choice.options), registry.load(entry))
+
+
+def load_data(registry: Registry, config: RunConfig) -> tuple[Part, Any, Split, list[Scenario]]:
+    """The data set, its split, and the scenarios after variant and limit. Raises DataError when nothing is left to play."""
+    part = resolve(registry, "dataset", config.dataset)
+    dataset = part.create()
+    try:
+        split: Split = dataset.load(config.split)
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise _broken(part.entry, f"failed to load its {config.split} split", error) from error
+    if not isinstance(split, Split):
+        raise PluginError(f"dataset {part.entry.name!r}: load() returned {type(split).__name__}, not a harness.Split")
+    _check(part.entry.name, split)
+    scenarios = novel(split.scenarios) if config.variant == "novel" else list(split.scenarios)
+    if config.limit is not None:
+        scenarios = scenarios[: config.limit]
+    if not scenarios:
+        raise DataError(
+            f"{part.entry.name} has no scenario to play in split {config.split!r}, variant {config.variant!r} "
+            f"({len(split.scenarios)} rows before the variant)"
+        )
+    return part, dataset, split, scenarios
+
+
+def _check(name: str, split: Split) -> None:
+    seen: set[str] = set()
+    for scenario in split.scenarios:
+        if scenario.id in seen:
+            raise DataError(f"{name}: scenario id {scenario.id!r} stands twice")
+        seen.add(scenario.id)
+        if not scenario.need.targets:
+            raise DataError(f"{name}: scenario {scenario.id!r} has no target")
+        for target in scenario.need.targets:
+            if target not in split.catalogue._position:
+                raise DataError(f"{name}: target {target!r} of scenario {scenario.id!r} is not in the catalogue")
+
+
+def assemble(registry: Registry, config: RunConfig) -> Assembly:
+    """Resolve names first (cheap errors first), then load the data and make the components (not prepared yet)."""
+    recommender = resolve(registry, "recommender", config.recommender)
+    simulator = None if config.simulator is None else resolve(registry, "simulator", config.simulator)
+    if simulator is None and config.turns > 1:
+        raise UsageError(f"{config.turns} turns need a simulator: name one with --sim, or use --preset static")
+    part, dataset, split, scenarios = load_data(registry, config)
+    instances: dict[str, Any] = {"recommender": recommender.create()}
+    if simulator is not None:
+        instances["simulator"] = simulator.create()
+        _check_level(simulator, instances["simulator"])
+    revisions: dict[str, dict[str, Any]] = {"recommender": recommender.revision(), "dataset": part.revision()}
+    revisions["simulator"] = simulator.revision() if simulator else {"name": None}
+    # Where the files lie changes no number: the data hash speaks for their content.
+    revisions["dataset"]["options"].pop("path", None)
+    for role, instance in instances.items():
+        own = getattr(instance, "revision", None)
+        if callable(own):
+            revisions[role]["revision"] = own()
+    if simulator is not None:
+        revisions["simulator"]["knowledge"] = instances["simulator"].knowledge
+    digest = data_hash(split, scenarios)
+    fields = fingerprint_fields(config, revisions, digest)
+    return Assembly(
+        config, recommender, simulator, dataset, part, split, scenarios, len(split.scenarios), digest, fields, instances
+    )
+
+
+def _check_level(part: Part, simulator: Any) -> None:
+    level = getattr(simulator, "knowledge", None)
+    if level not in LEVELS:
+        raise PluginError(f"simulator {part.entry.name!r} must declare knowledge as one of {', '.join(LEVELS)}, not {level!r}")
+    said = part.entry.component.knowledge
+    if said is not None and said != level:
+        raise PluginError(
+            f"simulator {part.entry.name!r} is announced as {said} but declares {level}: its plugin must be mended"
+        )
+
+
+def prepare(assembly: Assembly, cache: Path | None = None) -> None:
+    """Let the components see the catalogue and the training dialogues (never the scenarios)."""
+    config, split = assembly.config, assembly.split
+    setups: dict[str, Any] = {
+        "recommender": RecommenderSetup(split.catalogue, split.training, config.k, config.seed, cache),
+        "simulator": SimulatorSetup(split.catalogue, split.training, config.turns, config.seed, cache),
+    }
+    for role, instance in assembly.instances.items():
+        method = getattr(instance, "prepare", None)
+        if method is None:
+            continue
+        part = assembly.recommender if role == "recommender" else assembly.simulator
+        try:
+            outcome = method(setups[role])
+            if inspect.isawaitable(outcome):
+                _close(outcome)
+                raise TypeError("prepare must be a plain method, not async")
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise _broken(part.entry if part else assembly.recommender.entry, "failed in prepare()", error) from error
+
+
+def _close(awaitable: Any) -> None:
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+
+
+def _broken(entry: Entry, what: str, error: Exception) -> PluginError:
+    text = " ".join(str(error).split())[:500]
+    return PluginError(f"{entry.kind} {entry.name!r} of {entry.distribution} {what}: {type(error).__name__}: {text}")
