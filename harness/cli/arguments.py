@@ -1,0 +1,122 @@
+"""What the verbs share: option decorators, and texts from the command line made into component choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from harness.config import Choice
+from harness.errors import UsageError
+from harness.options import parse_pairs
+from harness.scenarios import VARIANTS
+
+SPLITS = ("train", "validation", "test")
+CORE_OPTIONS = {"variant": VARIANTS, "split": SPLITS}
+"""Names that --dataset-opt takes for every data set: the core obeys them, the data set never sees them."""
+DEFAULT_DATASET = "cinema"
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+# ------------------------------------------------------------------------------------------------------- option decorators
+
+
+def recommender_options(*, default: str | None = None, required: bool = False) -> Decorator[Any]:
+    """--rec NAME (parameter `rec`) and --rec-opt k=v (`rec_opt`: a tuple of texts)."""
+    return _together(
+        _named("--rec", "The recommender; `harness list recommenders` shows what there is.", default, required),
+        _pairs("--rec", "recommender"),
+    )
+
+
+def simulator_options(*, default: str | None = None) -> Decorator[Any]:
+    """--sim NAME (parameter `sim`) and --sim-opt k=v (`sim_opt`: a tuple of texts)."""
+    return _together(
+        _named("--sim", "The simulated user; `harness list simulators` shows what there is.", default, False),
+        _pairs("--sim", "simulator"),
+    )
+
+
+def dataset_options(*, default: str | None = DEFAULT_DATASET) -> Decorator[Any]:
+    """--dataset NAME (parameter `dataset`), --dataset-opt k=v (`dataset_opt`), --variant and --split (None when not said)."""
+    return _together(
+        _named("--dataset", "The data set; `harness list datasets` shows what there is.", default, False),
+        dataset_opt(),
+        variant_option(),
+        split_option(),
+    )
+
+
+def dataset_opt() -> Decorator[Any]:
+    """--dataset-opt k=v (parameter `dataset_opt`: a tuple of texts)."""
+    return _pairs("--dataset", "data set", " variant= and split= work for every data set.")
+
+
+def variant_option() -> Decorator[Any]:
+    """--variant (parameter `variant`, None when not said)."""
+    return click.option(
+        "--variant",
+        type=click.Choice(VARIANTS),
+        help="novel: targets that the context already names are removed; all: nothing is.  [default: the preset's]",
+    )
+
+
+def split_option() -> Decorator[Any]:
+    """--split (parameter `split`, None when not said)."""
+    return click.option("--split", type=click.Choice(SPLITS), help="Part of the data set.  [default: test]")
+
+
+def json_option() -> Decorator[Any]:
+    """--json (parameter `as_json`)."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON on standard output, for machines.")
+
+
+def _named(flag: str, text: str, default: str | None, required: bool) -> Decorator[Any]:
+    return click.option(flag, metavar="NAME", default=default, required=required, show_default=default is not None, help=text)
+
+
+def _pairs(flag: str, of: str, more: str = "") -> Decorator[Any]:
+    text = f"An option of the {of}, any number of times; `harness show NAME` lists them.{more}"
+    return click.option(f"{flag}-opt", metavar="K=V", multiple=True, help=text)
+
+
+def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+# ----------------------------------------------------------------------------------------------------------------- choices
+
+
+def choice(name: str, pairs: Iterable[str], flag: str) -> Choice:
+    """A component with the options that were said: `choice("bm25", ["k1=1.2"], "--rec-opt")`. Raises UsageError."""
+    return Choice(name, dict(parse_pairs(pairs, flag)))
+
+
+def dataset_choice(
+    name: str, pairs: Iterable[str], *, variant: str | None = None, split: str | None = None
+) -> tuple[Choice, dict[str, Any]]:
+    """The data set's own options, and those that the core obeys: of "variant" and "split" the ones that were said.
+
+    `variant` and `split` are the values of the flags of that name. Raises UsageError for a value that doesn't exist and for
+    a flag and a pair that contradict each other.
+    """
+    options = parse_pairs(pairs, "--dataset-opt")
+    core: dict[str, Any] = {}
+    for option, flag in (("variant", variant), ("split", split)):
+        said = options.pop(option, None)
+        if said is not None and said not in CORE_OPTIONS[option]:
+            raise UsageError(f"--dataset-opt {option}={said}: it must be one of {', '.join(CORE_OPTIONS[option])}")
+        if said is not None and flag is not None and said != flag:
+            raise UsageError(f"--{option} {flag} and --dataset-opt {option}={said} contradict each other")
+        value = flag if flag is not None else said
+        if value is not None:
+            core[option] = value
+    return Choice(name, dict(options)), core
