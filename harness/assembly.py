@@ -62,6 +62,8 @@ class Assembly(msgspec.Struct, frozen=True):
     fields: dict[str, Any]
     """What the fingerprint covers, flat."""
     instances: dict[str, Any]
+    prepared: set[str]
+    """Roles whose `prepare` has run."""
 
     @property
     def fingerprint(self) -> str:
@@ -111,18 +113,33 @@ def _check(name: str, split: Split) -> None:
         if not scenario.need.targets:
             raise DataError(f"{name}: scenario {scenario.id!r} has no target")
         for target in scenario.need.targets:
-            if target not in split.catalogue._position:
+            if split.catalogue.get(target) is None:
                 raise DataError(f"{name}: target {target!r} of scenario {scenario.id!r} is not in the catalogue")
 
 
-def assemble(registry: Registry, config: RunConfig) -> Assembly:
-    """Resolve names first (cheap errors first), then load the data and make the components (not prepared yet)."""
+def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = None) -> Assembly:
+    """Resolve names first (cheap errors first), then load the data and make the components (not prepared yet).
+
+    `like` is an assembly whose loaded data, and whose prepared recommender, are used again where the configuration asks for
+    the same (a control run of the same recommender, say).
+    """
     recommender = resolve(registry, "recommender", config.recommender)
     simulator = None if config.simulator is None else resolve(registry, "simulator", config.simulator)
     if simulator is None and config.turns > 1:
         raise UsageError(f"{config.turns} turns need a simulator: name one with --sim, or use --preset static")
-    part, dataset, split, scenarios = load_data(registry, config)
-    instances: dict[str, Any] = {"recommender": recommender.create()}
+    if like is not None and _same_data(like.config, config):
+        part, dataset, split, scenarios, digest = like.dataset_part, like.dataset, like.split, like.scenarios, like.data_hash
+    else:
+        part, dataset, split, scenarios = load_data(registry, config)
+        digest = data_hash(split, scenarios)
+        like = None
+    instances: dict[str, Any] = {}
+    prepared: set[str] = set()
+    if like is not None and _same_recommender(like.config, config):
+        instances["recommender"] = like.instances["recommender"]
+        prepared |= like.prepared & {"recommender"}
+    else:
+        instances["recommender"] = recommender.create()
     if simulator is not None:
         instances["simulator"] = simulator.create()
         _check_level(simulator, instances["simulator"])
@@ -136,11 +153,29 @@ def assemble(registry: Registry, config: RunConfig) -> Assembly:
             revisions[role]["revision"] = own()
     if simulator is not None:
         revisions["simulator"]["knowledge"] = instances["simulator"].knowledge
-    digest = data_hash(split, scenarios)
     fields = fingerprint_fields(config, revisions, digest)
     return Assembly(
-        config, recommender, simulator, dataset, part, split, scenarios, len(split.scenarios), digest, fields, instances
+        config,
+        recommender,
+        simulator,
+        dataset,
+        part,
+        split,
+        scenarios,
+        len(split.scenarios),
+        digest,
+        fields,
+        instances,
+        prepared,
     )
+
+
+def _same_data(a: RunConfig, b: RunConfig) -> bool:
+    return (a.dataset, a.split, a.variant, a.limit) == (b.dataset, b.split, b.variant, b.limit)
+
+
+def _same_recommender(a: RunConfig, b: RunConfig) -> bool:
+    return (a.recommender, a.k, a.seed) == (b.recommender, b.k, b.seed)
 
 
 def _check_level(part: Part, simulator: Any) -> None:
@@ -163,7 +198,7 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
     }
     for role, instance in assembly.instances.items():
         method = getattr(instance, "prepare", None)
-        if method is None:
+        if method is None or role in assembly.prepared:
             continue
         part = assembly.recommender if role == "recommender" else assembly.simulator
         try:
@@ -175,6 +210,7 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
             raise
         except Exception as error:
             raise _broken(part.entry if part else assembly.recommender.entry, "failed in prepare()", error) from error
+        assembly.prepared.add(role)
 
 
 def _close(awaitable: Any) -> None:

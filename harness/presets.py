@@ -67,3 +67,17 @@ def find_preset(name: str) -> Preset:
 def cutoffs(k: int) -> list[int]:
     """The protocol's cut-offs as far as the list length allows, and the list length itself."""
     return sorted({c for c in CUTOFFS if c <= k} | {k})
+
+
+def default_metrics(k: int, turns: int) -> list[str]:
+    """Names of the metrics of a run, by family: ranking, interaction, recommender, simulator, cost."""
+    names = [f"{metric}@{c}" for metric in ("ndcg", "recall", "hr", "mrr") for c in cutoffs(k)]
+    if turns > 1:
+        names += ["success", "sr", "at", "interaction-gain"]
+    names += ["repetition", "coverage", "gini", "novelty", "diversity", "ooc", "validity"]
+    if turns > 1:
+        names += [
+            "attribute-precision", "attribute-recall", "attribute-f1", "accept-precision", "accept-recall", "polarity",
+            "contradiction", "leak-rate", "lexical-diversity", "agreement",
+        ]  # fmt: skip
+    return [*names, "llm-calls", "prompt-tokens", "completion-tokens", "cost", "seconds"]

@@ -1,0 +1,181 @@
+"""One run from start to end: manifest, preparation, dialogues, scores. The command line and library users call `execute`."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from harness import __version__
+from harness.api import DialogueRecord
+from harness.assembly import Assembly, assemble, prepare
+from harness.config import Choice, RunConfig, difference
+from harness.errors import ConfigMismatch, StoreError
+from harness.registry import Registry
+from harness.results import score_folder
+from harness.runner import Outcome, run
+from harness.store import MANIFEST, SUMMARY, Store, finished, read_manifest, read_summary
+
+
+class Progress(Protocol):
+    """Told what happens; shows it or not."""
+
+    def start(self, total: int, done: int) -> None: ...
+    def update(self, record: DialogueRecord) -> None: ...
+    def stop(self) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        """Nothing."""
+
+    def update(self, record: DialogueRecord) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+
+class Result(msgspec.Struct):
+    """What came of a run. `summary` is None when it ended before it was complete."""
+
+    folder: Path
+    assembly: Assembly
+    outcome: Outcome
+    summary: dict[str, Any] | None = None
+
+
+def execute(
+    registry: Registry,
+    config: RunConfig,
+    folder: Path,
+    *,
+    metrics: Sequence[str] = (),
+    progress: Progress | None = None,
+    schedule_seed: int | None = None,
+    assembly: Assembly | None = None,
+) -> Result:
+    """Play what is missing in `folder`, then score. Raises ConfigMismatch when it holds another configuration's run."""
+    progress = progress or Silent()
+    assembly = assembly or assemble(registry, config)
+    with Store(folder) as store:
+        manifest = _manifest(assembly, folder, metrics)
+        if manifest is None:
+            manifest = new_manifest(assembly, metrics)
+            store.write_json(MANIFEST, manifest)
+        done = finished(folder)
+        total = len(assembly.scenarios) * config.trials
+        outcome = Outcome(kept=len(done))
+        registry.notify("harness_run_started", progress.say, manifest=manifest)
+        if len(done) < total:
+            progress.say("preparing " + " and ".join(p for p in (config.recommender.name, _name(config.simulator)) if p))
+            prepare(assembly)
+            progress.start(total, len(done))
+
+            def played(record: DialogueRecord) -> None:
+                progress.update(record)
+                registry.notify("harness_dialogue_finished", progress.say, record=record)
+
+            try:
+                outcome = run(assembly, store, done=done, finished=played, schedule_seed=schedule_seed)
+            finally:
+                progress.stop()
+        if outcome.interrupted or outcome.stopped:
+            return Result(folder, assembly, outcome)
+    summary = score_folder(registry, folder, metrics=manifest["metrics"], assembly=assembly)
+    registry.notify("harness_run_finished", progress.say, summary=summary)
+    return Result(folder, assembly, outcome, summary)
+
+
+def _manifest(assembly: Assembly, folder: Path, metrics: Sequence[str]) -> dict[str, Any] | None:
+    """The manifest of an earlier start of this very run, None without one. Raises ConfigMismatch with the difference."""
+    if not (folder / MANIFEST).exists():
+        if (folder / "dialogues.jsonl").exists() and (folder / "dialogues.jsonl").stat().st_size:
+            raise StoreError(
+                f"{folder} holds dialogues but no manifest.json: it is no run of this harness; choose another --out"
+            )
+        return None
+    manifest = read_manifest(folder)
+    if manifest.get("fingerprint") != assembly.fingerprint:
+        lines = difference(manifest.get("fields", {}), assembly.fields)
+        raise ConfigMismatch(
+            f"{folder} holds a run with another configuration (recorded -> asked for):\n  "
+            + "\n  ".join(lines)
+            + "\nchoose another --out, or ask for the recorded values"
+        )
+    manifest["metrics"] = list(dict.fromkeys([*manifest.get("metrics", []), *metrics]))
+    return manifest
+
+
+def new_manifest(assembly: Assembly, metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """What manifest.json says of a run."""
+    return {
+        "format": 1,
+        "fingerprint": assembly.fingerprint,
+        "fields": assembly.fields,
+        "config": msgspec.to_builtins(assembly.config),
+        "data_hash": assembly.data_hash,
+        "rows": assembly.rows,
+        "scenarios": len(assembly.scenarios),
+        "dialogues": len(assembly.scenarios) * assembly.config.trials,
+        "notes": list(assembly.split.notes),
+        "metrics": list(metrics),
+        "made_by": {"harness": __version__, "python": platform.python_version(), "platform": platform.platform()},
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def control(registry: Registry, result: Result, name: str, progress: Progress | None = None) -> Result:
+    """Play the same scenarios with a control simulator, into the folder control-NAME of the run."""
+    config = msgspec.structs.replace(result.assembly.config, simulator=Choice(name))
+    assembly = assemble(registry, config, like=result.assembly)
+    return execute(registry, config, result.folder / f"control-{slug(name)}", progress=progress, assembly=assembly)
+
+
+def new_folder(root: Path, assembly: Assembly, say: Callable[[str], None]) -> Path:
+    """Where a run without --out goes: an unfinished run of the same fingerprint under `root`, else a new folder."""
+    for path in sorted(root.glob(f"*-{assembly.fingerprint[:8]}"), reverse=True):
+        try:
+            unfinished = read_manifest(path)["fingerprint"] == assembly.fingerprint and not complete(path)
+        except (StoreError, KeyError):
+            continue
+        if unfinished:
+            say(f"going on with the unfinished run {path}")
+            return path
+    config = assembly.config
+    names = "-".join(slug(n) for n in (config.recommender.name, _name(config.simulator), config.dataset.name) if n)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = root / f"{stamp}-{names}-{assembly.fingerprint[:8]}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = root / f"{stamp}.{number}-{names}-{assembly.fingerprint[:8]}"
+    return folder
+
+
+def complete(folder: Path) -> bool:
+    """True when a run directory is scored and nothing of it is left to play."""
+    if not (folder / SUMMARY).exists():
+        return False
+    counts = read_summary(folder).get("counts", {})
+    return not counts.get("missing") and not counts.get("incomplete")
+
+
+def slug(name: str) -> str:
+    """A component's name as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:40] or "x"
+
+
+def _name(choice: Choice | None) -> str | None:
+    return choice.name if choice else None
