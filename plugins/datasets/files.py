@@ -17,7 +17,18 @@ from harness.api import DatasetCard
 from harness.download import user_cache
 from harness.errors import DataError
 
-__all__ = ["DataFile", "data_folder", "field", "find_file", "need_file", "open_file", "read_json", "read_jsonl", "user_cache"]
+__all__ = [
+    "DataFile",
+    "companion_folder",
+    "data_folder",
+    "field",
+    "find_file",
+    "need_file",
+    "open_file",
+    "read_json",
+    "read_jsonl",
+    "user_cache",
+]
 
 T = TypeVar("T")
 _REQUIRED: Any = object()
@@ -65,6 +76,14 @@ def data_folder(path: str | None, folder: str, card: DatasetCard) -> Path:
 def _how_to_get(card: DatasetCard) -> str:
     how = card.how_to_get.rstrip(". ") + "." if card.how_to_get else ""
     return f"Run: harness data get {card.name}. {how}".rstrip() if card.files else how
+
+
+def companion_folder(place: Path, folder: str) -> Path | None:
+    """Another data set's folder: beside `place` (a file or folder), else under $HARNESS_DATA, else in the cache."""
+    root = os.environ.get("HARNESS_DATA")
+    near = place.parent.parent if place.is_file() else place.parent
+    candidates = (near / folder, Path(root).expanduser() / folder if root else None, user_cache() / "data" / folder)
+    return next((c for c in candidates if c is not None and c.is_dir()), None)
 
 
 def find_file(place: Path, *names: str) -> DataFile | None:
