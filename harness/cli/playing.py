@@ -1,0 +1,157 @@
+"""What `run` and `resume` share: play, print, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from harness.assembly import assemble
+from harness.cli.progress import Progress
+from harness.comparison import Comparison, paired_gain
+from harness.config import RunConfig
+from harness.errors import UsageError
+from harness.experiment import Result, control, execute, new_folder
+from harness.registry import Registry
+from harness.report.text import summary_text
+from harness.results import bind_metrics
+from harness.store import SCORES, SUMMARY, write_atomically
+
+RUNS = Path("runs")
+
+
+def play(
+    config: RunConfig,
+    folder: Path | None,
+    *,
+    metrics: Sequence[str] = (),
+    controls: Sequence[str] = (),
+    schedule_seed: int | None = None,
+    max_fault_rate: float = 0.02,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Play a run and its controls, print the report, and return the exit code."""
+    registry = Registry()
+    progress = Progress(quiet=quiet or as_json)
+    _check_controls(registry, config, controls)
+    bind_metrics(registry, metrics)  # a wrong name is told before anything is played
+    assembly = assemble(registry, config)
+    folder = folder or new_folder(RUNS, assembly, progress.say)
+    result = execute(
+        registry, config, folder, metrics=metrics, progress=progress, schedule_seed=schedule_seed, assembly=assembly
+    )
+    gains: list[tuple[str, Comparison]] = []
+    for name in controls:
+        if result.summary is None:
+            break
+        progress.say(f"control {name}")
+        second = control(registry, result, name, progress)
+        if second.summary is None:
+            result.outcome, result.summary = second.outcome, None
+            break
+        gains += feedback_gains(result.folder, second.folder, name, result.summary)
+    if result.summary is None:
+        return _stopped(result)
+    if gains:
+        result.summary["gains"] = [{"control": name, **msgspec.to_builtins(gain)} for name, gain in gains]
+        write_atomically(folder / SUMMARY, msgspec.json.format(msgspec.json.encode(result.summary), indent=2) + b"\n")
+    if as_json:
+        click.echo(msgspec.json.encode({"folder": str(folder), **result.summary}).decode())
+    else:
+        click.echo(summary_text(result.summary, gains=gains))
+        click.echo(f"\nkept in {folder}  (harness report {folder} --full shows every metric)", err=quiet)
+    return exit_code(result.summary, max_fault_rate)
+
+
+def feedback_gains(folder: Path, other: Path, name: str, summary: dict[str, Any]) -> list[tuple[str, Comparison]]:
+    """Score minus the control's score on the same scenarios, for the headline metrics that a list length decides."""
+    rows, control_rows = read_rows(folder), read_rows(other)
+    wanted = [f"ndcg@{summary['protocol']['k']}", f"hr@{summary['protocol']['k']}", "sr"]
+    return [
+        (name, paired_gain(rows, control_rows, metric))
+        for metric in wanted
+        if metric in summary["metrics"] and summary["counts"]["valid"]
+    ]
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's scores.jsonl. Raises UsageError when it isn't scored."""
+    path = folder / SCORES
+    if not path.exists():
+        raise UsageError(f"{folder} has no {SCORES}; score it first: harness score {folder}")
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    try:
+        return [decode(line) for line in path.read_bytes().splitlines()]
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path} is damaged ({error}); make it again: harness score {folder}") from None
+
+
+def exit_code(summary: dict[str, Any], max_fault_rate: float) -> int:
+    """1 and a line of explanation when too many dialogues faulted or some are incomplete."""
+    counts = summary["counts"]
+    faulted = counts["recommender_faults"] + counts["invalid"]
+    share = faulted / counts["played"] if counts["played"] else 0.0
+    if counts["incomplete"] or counts.get("missing"):
+        click.echo("the run is incomplete: see the notes above", err=True)
+        return 1
+    if share > max_fault_rate:
+        click.echo(
+            f"{faulted} of {counts['played']} dialogues ({share:.1%}) faulted, more than --max-fault-rate {max_fault_rate:g}; "
+            "`harness show` a record: the field faults of dialogues.jsonl says what happened",
+            err=True,
+        )
+        return 1
+    return 0
+
+
+def _stopped(result: Result) -> int:
+    folder = result.folder
+    if result.outcome.interrupted:
+        click.echo(f"interrupted; everything that was finished is kept. Go on with: harness resume {folder}", err=True)
+        return 130
+    click.echo(f"stopped: {result.outcome.stopped}. Go on with: harness resume {folder}", err=True)
+    return 1
+
+
+def _check_controls(registry: Registry, config: RunConfig, controls: Sequence[str]) -> None:
+    for name in controls:
+        registry.find("simulator", name)
+    if controls and config.simulator is None:
+        raise UsageError("--control needs a run with a simulator")
+
+
+def dry(config: RunConfig, metrics: Sequence[str], controls: Sequence[str], *, as_json: bool) -> None:
+    """Print what would be played and what it costs at most."""
+    registry = Registry()
+    _check_controls(registry, config, controls)
+    bind_metrics(registry, metrics)
+    assembly = assemble(registry, config)
+    dialogues = len(assembly.scenarios) * config.trials * (1 + len(controls))
+    replies = 0 if config.simulator is None else config.turns if config.final_reply else config.turns - 1
+    costs = {
+        "scenarios": len(assembly.scenarios),
+        "dialogues": dialogues,
+        "recommender_calls_at_most": dialogues * config.turns,
+        "simulator_calls_at_most": dialogues * replies,
+    }
+    if as_json:
+        content = {
+            "fingerprint": assembly.fingerprint,
+            "config": assembly.fields,
+            "transport": config.transport,
+            "costs": costs,
+        }
+        click.echo(msgspec.json.encode(content).decode())
+        return
+    click.echo("\n".join(f"{name} = {msgspec.json.encode(value).decode()}" for name, value in assembly.fields.items()))
+    click.echo(f"fingerprint = {assembly.fingerprint}\n")
+    click.echo(
+        f"{dialogues:,} dialogues ({len(assembly.scenarios):,} scenarios of {assembly.rows:,} rows, {config.trials} trial(s)"
+        + (f", {len(controls)} control(s)" if controls else "")
+        + f"), at most {costs['recommender_calls_at_most']:,} recommender calls and {costs['simulator_calls_at_most']:,} "
+        "simulator calls; nothing was played"
+    )

@@ -1,0 +1,73 @@
+"""Progress of a run: a bar with rate, faults and time left on a terminal, quiet lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from harness.api import DialogueRecord
+
+LINE_EVERY = 15.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Progress:
+    """`quiet` says nothing but errors."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty() and not quiet
+        self._bar: Any = None
+        self._total = self._done = self._before = self._faults = 0
+        self._began = self._said = 0.0
+
+    def start(self, total: int, done: int) -> None:
+        """`done` of `total` dialogues are there already."""
+        self._total, self._done, self._before, self._faults = total, done, done, 0
+        self._began = self._said = time.monotonic()
+        if self._terminal:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=done, unit="dialogue", dynamic_ncols=True, smoothing=0.1)
+        elif done:
+            self.say(f"{done:,} of {total:,} dialogues are there already")
+
+    def update(self, record: DialogueRecord) -> None:
+        """One more."""
+        self._done += 1
+        self._faults += record.stop in ("recommender_fault", "simulator_fault", "transport")
+        if self._bar is not None:
+            self._bar.update()
+            if self._faults:
+                self._bar.set_postfix(faults=self._faults, refresh=False)
+            return
+        now = time.monotonic()
+        if now - self._said >= LINE_EVERY and not self._quiet:
+            self._said = now
+            rate = max(1e-9, (self._done - self._before) / (now - self._began))
+            left = (self._total - self._done) / rate
+            self.say(f"{self._done:,}/{self._total:,} dialogues, {rate:.1f}/s, {self._faults} faults, {_time(left)} left")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def say(self, text: str) -> None:
+        """A line on standard error, above the bar."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            click.echo(text, err=True)
+
+
+def _time(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
