@@ -78,6 +78,6 @@ def default_metrics(k: int, turns: int) -> list[str]:
     if turns > 1:
         names += [
             "attribute-precision", "attribute-recall", "attribute-f1", "accept-precision", "accept-recall", "polarity",
-            "contradiction", "leak-rate", "lexical-diversity", "agreement",
+            "contradiction", "leak-rate", "distinct-1", "distinct-2", "agreement",
         ]  # fmt: skip
     return [*names, "llm-calls", "prompt-tokens", "completion-tokens", "cost", "seconds"]

@@ -167,3 +167,63 @@ def _warnings(summary: dict[str, Any]) -> str:
 def _table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
     align = ("left", *("right" for _ in headers[1:]))
     return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align if rows else None)
+
+
+def overview_text(runs: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """One line per run: who played on what, and the headline metrics that all of them have."""
+    common = [
+        line["name"]
+        for line in runs[0][1]["headline"]
+        if all(line["name"] in {x["name"] for x in s["headline"]} for _, s in runs)
+    ]
+    rows = []
+    for folder, summary in runs:
+        run = summary["run"]
+        lines = {line["name"]: line for line in summary["headline"]}
+        rows.append(
+            (
+                f"{run['recommender']} x {run['simulator']}",
+                f"{run['dataset']}/{run['variant']} {run['data_hash'][:8]}",
+                *(f"{number(lines[name]['value'])} {interval(lines[name])}" for name in common),
+                summary["counts"]["valid"],
+                folder,
+            )
+        )
+    return _table(rows, ("run", "data", *common, "n", "folder"))
+
+
+def comparison_text(
+    names: Sequence[str],
+    folders: Sequence[Any],
+    results: Sequence[tuple[int, int, Comparison]],
+    corrected: dict[int, float],
+) -> str:
+    """Pairs of runs with their differences; runs are lettered A, B, C, ..."""
+    letters = [chr(ord("A") + n) if n < 26 else f"R{n + 1}" for n in range(len(names))]
+    legend = "\n".join(f"{letter} = {name}  ({folder})" for letter, name, folder in zip(letters, names, folders, strict=True))
+    rows = []
+    for n, (a, b, c) in enumerate(results):
+        ci = f"[{number(c.ci[0])}, {number(c.ci[1])}]" if isinstance(c.ci, tuple) else "-"
+        effect = number(c.effect_size, 2) if isinstance(c.effect_size, float) else "-"
+        rows.append(
+            (
+                f"{c.metric}: {letters[a]} - {letters[b]}",
+                number(c.mean_a),
+                number(c.mean_b),
+                number(c.difference),
+                ci,
+                p_value(c.p),
+                p_value(corrected.get(n)),
+                effect,
+                f"{c.wins}/{c.ties}/{c.losses}",
+                c.n,
+            )
+        )
+    head = ("pair", "first", "second", "difference", "95 % CI", "p", "p (Holm)", "d_z", "win/tie/loss", "n")
+    lost = max((c.only_a + c.only_b for _, _, c in results), default=0)
+    note = (
+        f"\nnote: up to {lost} scenarios were scored in only one run of a pair; they are in none of these numbers"
+        if lost
+        else ""
+    )
+    return f"{legend}\n\n{_table(rows, head)}{note}"

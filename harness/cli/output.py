@@ -1,0 +1,45 @@
+"""How the verbs print: tables as plain text, JSON for machines."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import msgspec
+from tabulate import tabulate
+
+
+def line(text: object) -> str:
+    """A text of a plugin or a file as one printable line."""
+    return "".join(c for c in " ".join(str(text).split()) if c.isprintable())
+
+
+def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, right: Sequence[int] = ()) -> str:
+    """Plain columns; those in `right` are flush right. On a terminal the last column is wrapped to the window's width."""
+    cells = [[line(cell) for cell in row] for row in rows]
+    align = tuple("right" if n in right else "left" for n in range(len(headers)))
+    widths = None
+    if cells and sys.stdout.isatty():
+        used = sum(max(len(row[n]) for row in (*cells, headers)) + 2 for n in range(len(headers) - 1))
+        widths = [*([None] * (len(headers) - 1)), max(24, shutil.get_terminal_size().columns - used)]
+    return tabulate(
+        cells, headers, tablefmt="simple", disable_numparse=True, colalign=align if cells else None, maxcolwidths=widths
+    )
+
+
+def size(count: int) -> str:
+    """Bytes as people read them, in decimal units: "5.8 MB"."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def print_json(content: Any) -> None:
+    """Indented JSON on standard output."""
+    click.echo(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
