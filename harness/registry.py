@@ -37,6 +37,8 @@ class Plugin(msgspec.Struct):
     error: str | None = None
     details: str = ""
     """The traceback behind `error`, for `harness doctor`."""
+    hooks: tuple[str, ...] = ()
+    """Names of the hooks that it implements."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -88,6 +90,7 @@ class Registry:
             module = load()
             self._manager.register(module, name)
             self._manager.check_pending()
+            info.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
             found = list(self._collect(module, info))
         except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything while it is imported
             info.error = _reason(error)
