@@ -14,8 +14,8 @@ from typing import IO, Any, TypeVar, cast
 import msgspec
 
 from harness.api import DatasetCard
-from harness.download import user_cache
 from harness.errors import DataError
+from harness.paths import user_cache
 
 __all__ = [
     "DataFile",

@@ -38,8 +38,8 @@ CARD = DatasetCard(
     "Conversational Recommendation in the Era of Large Language Models. EMNLP 2023. Dialogues: Li et al., NeurIPS 2018.",
     homepage="https://github.com/RUCAIBox/iEvaLM-CRS",
     how_to_get="By hand: from https://github.com/RUCAIBox/iEvaLM-CRS copy id2info.json (data/redial) and the "
-    "*_data_processed.jsonl files (data/redial_eval) into a folder; give it as path=FOLDER or as $HARNESS_DATA/redial_ievalm. Labels "
-    "and, without train_data_processed.jsonl, training dialogues come from the data set redial, if it is there",
+    "*_data_processed.jsonl files (data/redial_eval) into a folder; give it as path=FOLDER or as $HARNESS_DATA/redial_ievalm. "
+    "Labels and, without train_data_processed.jsonl, training come from the data set redial, if it is there",
     files=(
         RemoteFile(
             "id2info.json",
