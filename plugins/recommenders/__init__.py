@@ -9,4 +9,19 @@ from harness import Component, hookimpl
 
 @hookimpl
 def harness_recommenders() -> Iterable[Component]:
-    yield from ()
+    yield _component("random", "uniform:UniformRandom", "k items drawn at random: the floor of floors")
+    yield _component("popularity", "popularity:Popularity", "most mentioned items of the training dialogues")
+    yield _component(
+        "copy-history", "copy_history:CopyHistory", "repeats the items that the dialogue names; exactly 0 on novel"
+    )
+    yield _component("attribute-match", "attribute_match:AttributeMatch", "items with the attributes that the seeker asks for")
+    yield _component("bm25", "bm25:Bm25", "BM25 over title, attributes, plot and training dialogues' text")
+    yield _component("tfidf-lr", "tfidf_lr:TfidfLr", "text classifier over items: TF-IDF, SVD, logistic regression")
+    yield _component("ease", "ease:Ease", "EASE^R: collaborative filtering on items mentioned together")
+    yield _component("hybrid", "hybrid:Hybrid", "reciprocal rank fusion of attribute-match, bm25, ease and popularity")
+
+
+def _component(name: str, target: str, summary: str) -> Component:
+    module = target.partition(":")[0]
+    package = "harness_plugins.recommenders"
+    return Component(name, f"{package}.{target}", summary=summary, options=f"{package}.{module}:Options")

@@ -1,0 +1,94 @@
+"""What a conversation says, read once per message: words, attribute statements, and the sign of each linked item.
+
+Everything here is a heuristic for texts without structured statements: polarity comes from negation cues, clause by clause.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from harness.api import Catalogue, Conversation, Item, Message, Statement
+from harness.text import AttributeIndex, Match, PhraseIndex, polarity_spans, tokenise
+
+from .evidence import evidence, known_rows
+
+# Messages come back every turn with the growing conversation; this many readings are kept (a few hundred bytes each).
+_REMEMBERED = 16_384
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One message. `words` and `negative` are its folded words outside and inside of negated clauses, in order; `items` are
+    (catalogue row, sign) of its linked items; `statements` are about attributes, the linked titles not counted as text."""
+
+    words: tuple[str, ...]
+    negative: tuple[str, ...]
+    items: tuple[tuple[int, int], ...]
+    statements: tuple[Statement, ...]
+
+
+class Reader:
+    """Reads messages against a catalogue. Pure: the memory of earlier readings changes no result."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.attributes = AttributeIndex(catalogue)
+        self.read = lru_cache(maxsize=_REMEMBERED)(self._read)
+
+    def _read(self, message: Message) -> Reading:
+        linked = known_rows(self.catalogue, message.items)
+        titles = self._titles(message.text, linked)
+        # A title is a name: "Never Been Kissed" negates nothing, "Horror Express" asks for no genre.
+        blanked = message.text
+        for match in titles:
+            blanked = blanked[: match.start] + " " * (match.end - match.start) + blanked[match.end :]
+        negated = [(start, end) for start, end, polarity in polarity_spans(blanked) if polarity < 0]
+
+        def is_negative(offset: int) -> bool:
+            return any(start <= offset < end for start, end in negated)
+
+        words: tuple[list[str], list[str]] = ([], [])
+        for token in tokenise(message.text):
+            words[is_negative(token.start)].append(token.norm)
+        signs = dict.fromkeys(linked, 1)
+        for match in titles:
+            for row in match.payloads:
+                signs[row] = -1 if is_negative(match.start) else 1
+        return Reading(tuple(words[0]), tuple(words[1]), tuple(signs.items()), self.attributes.statements(blanked))
+
+    def _titles(self, text: str, rows: list[int]) -> list[Match]:
+        """Where the text names these items; the payloads are their rows."""
+        names = PhraseIndex()
+        for row in rows:
+            item: Item = self.catalogue[row]
+            for name in (item.title, *item.aliases):
+                names.add(name, row)
+        return names.find(text)
+
+    def mentioned(self, conversation: Conversation) -> dict[int, int]:
+        """Catalogue rows of the items that the evidence links, in order of first mention, with the sign of the last one."""
+        signs: dict[int, int] = {}
+        for message, _ in evidence(conversation):
+            if message.items:
+                signs.update(self.read(message).items)
+        return signs
+
+    def statements(self, conversation: Conversation) -> tuple[tuple[Statement, bool], ...]:
+        """What the seeker says about attributes, oldest first, each with whether it is feedback. The last word on a value
+        counts."""
+        found: dict[tuple[str, str], tuple[Statement, bool]] = {}
+        for message, feedback in evidence(conversation):
+            if message.role == "seeker":
+                for statement in self.read(message).statements:
+                    found.pop((statement.facet, statement.value), None)
+                    found[statement.facet, statement.value] = (statement, feedback)
+        return tuple(found.values())
+
+    def wanted_of(self, conversation: Conversation, row: int) -> str | None:
+        """The attribute value that the seeker asked for last among those of one item; None where there is none."""
+        attributes = self.catalogue[row].attributes
+        for statement, _ in reversed(self.statements(conversation)):
+            if statement.polarity > 0 and statement.value in attributes.get(statement.facet, ()):
+                return statement.value
+        return None
