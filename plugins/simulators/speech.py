@@ -22,7 +22,7 @@ from .wording import phrase
 Manner = Literal["new", "again", "answer", "critique", "confirm"]
 
 # np is a plural noun phrase ("horror films"), title a film that was shown.
-_WANTED: Final = MappingProxyType(
+WANTED: Final = MappingProxyType(
     {
         "new": (
             "I'd like {np}.",
@@ -43,7 +43,7 @@ _WANTED: Final = MappingProxyType(
         "confirm": ("{title} is close. I do like {np}.", "{title} is almost right. I enjoy {np}."),
     }
 )
-_UNWANTED: Final = MappingProxyType(
+UNWANTED: Final = MappingProxyType(
     {
         "new": ("I don't like {np}.", "Please no {np}.", "I'm not into {np}.", "I'd avoid {np}.", "I don't want {np}."),
         "again": ("As I said, I don't like {np}.", "Again, no {np} please.", "I'd still avoid {np}."),
@@ -104,12 +104,15 @@ class Reply:
         self._sentences.append(template if title is None else with_title(template, title))
 
     def state(self, facet: str, value: str, polarity: Literal[1, -1], manner: Manner, item: Item | None = None) -> bool:
-        """Add a sentence that states a wish or a refusal. False where it is left out: its value stands in this reply already
-        or holds a secret."""
+        """Add a sentence that states a wish or a refusal. False where it is left out: the value holds a secret, or stands in
+        this reply already (under another facet it may stand again with the same sign: one who directs and plays)."""
         said = self._noise.spoken(Statement(facet, value, polarity), self._taste, self._seed)
-        if any((said.facet, said.value) == (s.facet, s.value) for s in self.statements) or not self.may_say(said.value):
+        if not self.may_say(said.value) or any(
+            said.value == other.value and (said.facet == other.facet or said.polarity != other.polarity)
+            for other in self.statements
+        ):
             return False
-        templates = (_WANTED if said.polarity > 0 else _UNWANTED)[manner]
+        templates = (WANTED if said.polarity > 0 else UNWANTED)[manner]
         template = self.rng.choice(templates)
         if item is not None:
             template = with_title(template, item.title)
@@ -125,7 +128,7 @@ class Reply:
         """Add one sentence that wishes for several values of a facet, without noise."""
         said = [value for value in values if self.may_say(value)]
         if said:
-            template = self.rng.choice(_WANTED["new"])
+            template = self.rng.choice(WANTED["new"])
             self._sentences.append(_capital(template.replace("{np}", phrase(facet, said, self._noun))))
             self.statements += [Statement(facet, value) for value in said]
 
