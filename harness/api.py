@@ -479,6 +479,12 @@ class Metric(Protocol):
 
     `family` groups tables: ranking | interaction | recommender | simulator | cost | judge. `bounds` are the smallest and
     largest possible value (use inf for none). `score` gets a TurnView, DialogueView or RunView according to `level`.
+
+    Two optional members. `over_turns` says how a turn-level metric becomes one value per dialogue: "last" (the default: its
+    value at the last turn, lists being carried over) or "mean" (over the turns that have a value; return `Unscored` for a
+    turn with `played` False). `score_ranks(ranks, targets)` scores many lists at once, faster than `score`, for metrics that
+    are a function of ranks: `ranks` is an integer array [lists, targets] as in `TurnView.ranks`, filled up with 0, `targets`
+    [lists] holds the number of targets; it returns a float array [lists], or one `Unscored` for all.
     """
 
     level: Literal["turn", "dialogue", "run"]

@@ -1,7 +1,7 @@
 """Intervals and paired tests. Rows that come from one source dialogue hang together, so every method works by cluster.
 
-A *cluster* is a source dialogue; resampling and sign flips act on whole clusters. Everything is seeded by an explicit number
-and depends on neither the order of the rows nor the order of the clusters.
+A *cluster* is a source dialogue; resampling and sign flips act on whole clusters. Everything is seeded by an explicit number;
+the order of the rows changes nothing but the rounding of a sum.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def ratio_bootstrap(
     """
     if numerators.shape != denominators.shape or numerators.ndim != 2 or len(numerators) != len(clusters):
         raise ValueError(
-            f"numerators {numerators.shape}, denominators {denominators.shape} and {len(clusters)} clusters do not belong together"
+            f"not the same rows: numerators {numerators.shape}, denominators {denominators.shape}, {len(clusters)} clusters"
         )
     columns = numerators.shape[1]
     codes, count = cluster_codes(clusters)
@@ -230,9 +230,7 @@ def cluster_codes(clusters: Sequence[str]) -> tuple[NDArray[np.int64], int]:
 
 def _by_cluster(values: Floats, codes: NDArray[np.int64], count: int) -> Floats:
     sums = np.zeros((count, values.shape[1]))
-    # Sorted first: the sums, to the last bit, must not depend on the order of the rows.
-    order = np.lexsort((*values.T, codes)) if values.shape[1] == 1 else np.argsort(codes, kind="stable")
-    np.add.at(sums, codes[order], values[order])
+    np.add.at(sums, codes, values)
     return sums
 
 

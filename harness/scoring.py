@@ -1,0 +1,199 @@
+"""From recorded dialogues to scores: per-dialogue rows (scores.jsonl) and a summary (summary.json).
+
+Nothing is played here and nothing that a simulator said is trusted: ranking metrics come from the recorded lists and the
+hidden targets. Dialogues stream through in chunks; what stays in memory is a few numbers per dialogue and metric.
+
+Three numbers that must not be confused (protocol, section 4):
+macro - the mean over scenarios, trials averaged within a scenario first;
+micro - the mean over labels, each (scenario, label) scored as if it were the only target;
+best so far - the best value that a dialogue had reached by a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.api import DialogueRecord, DialogueView, MetricSetup, RunView, Scenario, Unscored, Usage
+from harness.columns import BoundMetric, Chunk, Column, Flags, as_number
+from harness.errors import DataError, PluginError, UsageError
+from harness.statistics import RESAMPLES
+from harness.summary import Outcome, Reading, Run, RunValue, summarise
+from harness.views import dialogue_view, find_scenario, status, views
+
+__all__ = ["BoundMetric", "Reading", "RunScores", "score_run"]
+
+CHUNK = 256
+"""Dialogues scored at once."""
+
+
+class RunScores:
+    """What `score_run` found: `summary` (the content of summary.json) and `rows()` (the lines of scores.jsonl)."""
+
+    def __init__(self, summary: dict[str, Any], columns: Sequence[Column], outcomes: Sequence[Outcome]) -> None:
+        self.summary = summary
+        self._columns = columns
+        self._outcomes = outcomes
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One dict per dialogue, by scenario and trial; may be iterated again.
+
+        `values` has a number or "unscored" per metric, `by_turn` a list of them per turn-level metric (up to the last turn
+        that has a value or a reason other than not having been played), `unscored` and `unscored_by_turn` the reasons.
+        Dialogues that are not valid have no values.
+        """
+        at = -1
+        for outcome in self._outcomes:
+            row: dict[str, Any] = {
+                "scenario": outcome.scenario,
+                "trial": outcome.trial,
+                "source": outcome.source,
+                "stop": outcome.stop,
+                "status": outcome.status,
+            }
+            if outcome.status != "valid":
+                yield row
+                continue
+            at += 1
+            row["values"], row["by_turn"], why, why_by_turn = {}, {}, {}, {}
+            for column in self._columns:
+                name, code = column.name, int(column.codes[at])
+                row["values"][name] = "unscored" if code else float(column.values[at])
+                if code:
+                    why[name] = column.reason(code)
+                if column.level == "turn":
+                    codes = column.turn_codes[at].tolist()
+                    if column.over_turns == "mean":
+                        codes = codes[: outcome.turns]
+                    values = column.turns[at].tolist()
+                    row["by_turn"][name] = ["unscored" if c else v for c, v in zip(codes, values, strict=False)]
+                    if any(codes):
+                        why_by_turn[name] = {str(t): column.reason(c) for t, c in enumerate(codes, start=1) if c}
+            if why:
+                row["unscored"] = why
+            if why_by_turn:
+                row["unscored_by_turn"] = why_by_turn
+            yield row
+
+
+def score_run(
+    records: Iterable[DialogueRecord],
+    metrics: Sequence[BoundMetric],
+    setup: MetricSetup,
+    scenarios: Mapping[str, Scenario] | None = None,
+    *,
+    reading: Reading | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> RunScores:
+    """Score recorded dialogues; `scenarios` by id (without them, metrics that need the hidden need say `unscored`).
+
+    Every metric is prepared with `setup` first. `records` is iterated once, and once more for each run-level metric: pass a
+    list or a reader that starts anew. A one-shot iterator is kept in memory when there are run-level metrics.
+
+    An incomplete record is superseded by a complete one of the same scenario and trial. Raises DataError for two complete
+    ones and for records that do not belong to `scenarios`, PluginError when a metric fails, UsageError for a wrong request.
+    """
+    reading = reading or Reading()
+    names = [bound.name for bound in metrics]
+    if len(set(names)) != len(names):
+        raise UsageError(f"metric {next(n for n in names if names.count(n) > 1)!r} is asked for twice")
+    absent = [name for name in reading.headline if name not in names]
+    if absent:
+        raise UsageError(f"headline metric {absent[0]!r} is not among the metrics: {', '.join(names)}")
+    for bound in metrics:
+        bound.metric.prepare(setup)
+    columns = [Column(bound) for bound in metrics if bound.metric.level != "run"]
+    whole = [bound for bound in metrics if bound.metric.level == "run"]
+    if whole and isinstance(records, Iterator):
+        records = list(records)
+
+    success_k = setup.k if reading.success_k is None else reading.success_k
+    outcomes: dict[tuple[str, int], Outcome] = {}
+    valid: list[tuple[str, int]] = []
+    succeeded: list[Flags] = []
+    usage = {"recommender": Usage(), "simulator": Usage()}
+    seconds: dict[str, float] = {}
+    waiting: list[DialogueView] = []
+
+    def flush() -> None:
+        if waiting:
+            chunk = Chunk(waiting, success_k=success_k, read_at=reading.read_at)
+            succeeded.append(chunk.success)
+            for column in columns:
+                column.add(chunk)
+            waiting.clear()
+
+    for record in records:
+        _spent(record, usage, seconds)
+        key = (record.scenario, record.trial)
+        outcome = _outcome(record, setup.max_turns)
+        earlier = outcomes.get(key)
+        if earlier is not None and earlier.status != "incomplete":
+            if outcome.status == "incomplete":
+                continue
+            raise DataError(f"scenario {record.scenario!r}, trial {record.trial}: two finished dialogues are recorded")
+        outcomes[key] = outcome
+        scenario = find_scenario(record, scenarios)
+        if outcome.status == "valid":
+            valid.append(key)
+            waiting.append(dialogue_view(record, scenario, setup.max_turns))
+            if len(waiting) == CHUNK:
+                flush()
+    flush()
+
+    order = np.array(sorted(range(len(valid)), key=valid.__getitem__), dtype=np.int64)
+    for column in columns:
+        column.finish(order, setup.max_turns)
+    lines = [outcomes[key] for key in sorted(outcomes)]
+    run = Run(
+        outcomes=lines,
+        columns=columns,
+        whole=[_run_value(bound, RunView(views(records, scenarios, setup.max_turns))) for bound in whole],
+        names=names,
+        success=np.concatenate(succeeded)[order] if succeeded else np.zeros(0, dtype=np.bool_),
+        usage=usage,
+        seconds=seconds,
+    )
+    return RunScores(summarise(run, setup, reading, resamples=resamples, seed=seed), columns, lines)
+
+
+def _outcome(record: DialogueRecord, max_turns: int) -> Outcome:
+    return Outcome(
+        scenario=record.scenario,
+        trial=record.trial,
+        source=record.source,
+        stop=record.stop,
+        status=status(record),
+        turns=min(len(record.turns), max_turns),
+        simulator_faults=sum(fault.blame == "simulator" for fault in record.faults),
+        leaks=sum(bool(turn.leaks) for turn in record.turns),
+        injections=sum(turn.injection for turn in record.turns),
+    )
+
+
+def _spent(record: DialogueRecord, usage: dict[str, Usage], seconds: dict[str, float]) -> None:
+    """What was paid is paid, whether the dialogue counts or not."""
+    for turn in record.turns:
+        if turn.recommender_usage is not None:
+            usage["recommender"] += turn.recommender_usage
+        if turn.simulator_usage is not None:
+            usage["simulator"] += turn.simulator_usage
+    for role, spent in record.seconds.items():
+        seconds[role] = seconds.get(role, 0.0) + spent
+
+
+def _run_value(bound: BoundMetric, view: RunView) -> RunValue:
+    try:
+        value = bound.metric.score(view)
+    except (DataError, UsageError):
+        raise
+    except Exception as error:
+        raise PluginError(f"metric {bound.name!r} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(value, Unscored):
+        value = as_number(bound.name, value)
+        if not np.isfinite(value):
+            value = Unscored("the metric gave a value that is not finite")
+    return RunValue(bound.name, bound.metric.family, bound.metric.higher_is_better, value)
