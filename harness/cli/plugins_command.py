@@ -27,18 +27,16 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
 
 def _describe(registry: Registry, name: str, plugins: list[Plugin]) -> dict[str, Any]:
     entries = {kind: [e for e in registry.entries(kind) if e.distribution == name] for kind in KINDS}
+    points = [{"name": p.name.partition("/")[2], "value": p.value, "error": p.error} for p in plugins]
+    troubles = [f"{kind} {e.name}: {why}" for kind, found in entries.items() for e in found if (why := problem(registry, e))]
     return {
         "distribution": name,
         "version": plugins[0].version,
-        "entry_points": [
-            {"name": p.name.partition("/")[2], "value": p.value, "error": p.error} for p in sorted(plugins, key=lambda p: p.name)
-        ],
+        "entry_points": sorted(points, key=lambda point: str(point["name"])),
         "offers": {kind: [e.name for e in found] for kind, found in entries.items() if found},
         "observes": [hook for hook in OBSERVERS if any(hook in p.hooks for p in plugins)],
-        "problems": [
-            f"{kind} {e.name}: {why}" for kind, found in entries.items() for e in found if (why := problem(registry, e))
-        ],
-    }  # fmt: skip
+        "problems": troubles,
+    }
 
 
 @click.command(
