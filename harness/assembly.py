@@ -80,19 +80,25 @@ def resolve(registry: Registry, kind: Kind, choice: Choice) -> Part:
     return Part(entry, options.build(registry, entry, choice.options), registry.load(entry))
 
 
+def load_split(part: Part, dataset: Any, split: str) -> Split:
+    """One split of a data set, checked. Raises DataError, or PluginError with the culprit's name."""
+    try:
+        loaded = dataset.load(split)
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise _broken(part.entry, f"failed to load its {split} split", error) from error
+    if not isinstance(loaded, Split):
+        raise PluginError(f"dataset {part.entry.name!r}: load() returned {type(loaded).__name__}, not a harness.Split")
+    _check(part.entry.name, loaded)
+    return loaded
+
+
 def load_data(registry: Registry, config: RunConfig) -> tuple[Part, Any, Split, list[Scenario]]:
     """The data set, its split, and the scenarios after variant and limit. Raises DataError when nothing is left to play."""
     part = resolve(registry, "dataset", config.dataset)
     dataset = part.create()
-    try:
-        split: Split = dataset.load(config.split)
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise _broken(part.entry, f"failed to load its {config.split} split", error) from error
-    if not isinstance(split, Split):
-        raise PluginError(f"dataset {part.entry.name!r}: load() returned {type(split).__name__}, not a harness.Split")
-    _check(part.entry.name, split)
+    split = load_split(part, dataset, config.split)
     scenarios = novel(split.scenarios) if config.variant == "novel" else list(split.scenarios)
     if config.limit is not None:
         scenarios = scenarios[: config.limit]
