@@ -22,3 +22,27 @@ def harness_datasets() -> Iterable[Component]:
         summary="ReDial's recommendation turns as iEvaLM evaluates on them, with film metadata (EMNLP 2023)",
         options=at + "redial_ievalm:Options",
     )
+    yield Component(
+        "opendialkg",
+        at + "opendialkg:OpenDialKG",
+        summary="OpenDialKG: films and books, as iEvaLM's processed turns or the official CSV (ACL 2019)",
+        options=at + "opendialkg:Options",
+    )
+    yield Component(
+        "opendialkg-books",
+        at + "opendialkg_books:OpenDialKGBooks",
+        summary="OpenDialKG's book dialogues, entity linked, split by dialogue",
+        options=at + "opendialkg_books:Options",
+    )
+    yield Component(
+        "inspired",
+        at + "inspired:Inspired",
+        summary="INSPIRED and INSPIRED2: sociable film dialogues with acceptance labels (EMNLP 2020)",
+        options=at + "inspired:Options",
+    )
+    yield Component(
+        "movielens",
+        at + "movielens:MovieLens",
+        summary="MovieLens ml-latest-small: film genres, tags and ratings; no dialogues",
+        options=at + "movielens:Options",
+    )

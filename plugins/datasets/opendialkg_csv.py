@@ -15,8 +15,6 @@ The file has no list of works, no recommendation labels and no split. The rules,
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from harness.errors import DataError
 from .cutting import cut, hash_split, mentioned_before, unique
 from .files import DataFile, field, find_file, need_file, open_file
 from .opendialkg_items import CARD, NEED_FACETS, make_item, read_id2info
+from .tables import read_csv
 from .titles import title_key
 
 FILE = "opendialkg.csv"
@@ -94,22 +93,13 @@ def load(place: Path, split: str) -> Split:
 
 def read_dialogues(file: DataFile) -> Iterator[Dialogue]:
     """Each row of the file; ids are "csv-<row number from 1>". Raises DataError with file, line, message and field."""
-    with open_file(file) as opened:
-        rows = csv.DictReader(io.TextIOWrapper(opened, encoding="utf-8-sig", newline=""))
-        try:
-            if rows.fieldnames is None or "Messages" not in rows.fieldnames:
-                raise DataError(f"{file}:1: no column 'Messages' in the header; found {rows.fieldnames}")
-            for number, row in enumerate(rows, 1):
-                yield _dialogue(f"csv-{number}", row["Messages"], f"{file}:{rows.line_num}: row {number}")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file}: not UTF-8 text after line {rows.line_num} ({error.reason})") from None
-        except csv.Error as error:
-            raise DataError(f"{file}:{rows.line_num}: not valid CSV ({error})") from None
+    for number, (where, row) in enumerate(read_csv(file, ("Messages",)), 1):
+        yield _dialogue(f"csv-{number}", row["Messages"], where)
 
 
-def _dialogue(dialogue_id: str, cell: str | None, where: str) -> Dialogue:
+def _dialogue(dialogue_id: str, cell: str, where: str) -> Dialogue:
     try:
-        entries = msgspec.json.decode(cell or "")
+        entries = msgspec.json.decode(cell)
     except msgspec.DecodeError as error:
         raise DataError(f"{where}: column 'Messages' is not valid JSON ({error})") from None
     if not isinstance(entries, list):

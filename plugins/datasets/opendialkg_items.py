@@ -34,8 +34,8 @@ CARD = DatasetCard(
         "By hand, because the licence forbids commercial use. Processed turns: from https://github.com/RUCAIBox/iEvaLM-CRS put "
         "train_data_processed.jsonl, valid_data_processed.jsonl and test_data_processed.jsonl (data/opendialkg_eval) and "
         "id2info.json, entity2id.json and item_ids.json (data/opendialkg) into one folder. Or the official form: put "
-        "opendialkg.csv from https://github.com/facebookresearch/opendialkg (folder data) there; opendialkg_triples.txt beside it "
-        "adds facts about the works. Give the folder as path=FOLDER or as $HARNESS_DATA/opendialkg"
+        "opendialkg.csv from https://github.com/facebookresearch/opendialkg (folder data) there; opendialkg_triples.txt beside "
+        "it adds facts about the works. Give the folder as path=FOLDER or as $HARNESS_DATA/opendialkg"
     ),
 )
 

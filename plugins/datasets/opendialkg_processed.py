@@ -32,7 +32,10 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 def load(place: Path, split: str, *, drop_train_overlap: bool, catalogue: str) -> Split:
-    """The split of the source files; see `OpenDialKG` for the options. The other splits' files may be missing. Raises DataError."""
+    """The split of the source files; see `OpenDialKG` for the options. The other splits' files may be missing.
+
+    Raises DataError with file, line and field.
+    """
     files = {name: find_file(place, file) for name, file in FILES.items()}
     files[split] = need_file(place, FILES[split], card=CARD)
     turns = {name: read_turns(file) if file else [] for name, file in files.items()}
@@ -53,8 +56,8 @@ def load(place: Path, split: str, *, drop_train_overlap: bool, catalogue: str) -
         *_genre_named(scenarios, works),
         "roles are not in the source: the last context utterance is read as the seeker's, alternating backwards",
         "the source has no like/dislike labels: the need holds the targets and their attributes only",
-        f"the source was split by turn, not by dialogue: {len(turns['train']) - len(apart)} of {len(turns['train'])} training turns "
-        f"belong to dialogues with validation or test rows and were {state}",
+        f"the source was split by turn, not by dialogue: {len(turns['train']) - len(apart)} of {len(turns['train'])} training "
+        f"turns belong to dialogues with validation or test rows and were {state}",
         f"{sum(turn.dialogue in held[other] for turn in rows)} of the {len(rows)} rows belong to dialogues with {other} rows",
     ]
     return Split(split, scenarios, list(combine(training, works.ids)), works.catalogue, tuple(notes))
