@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from random import Random
 from typing import Literal
 
@@ -13,6 +13,18 @@ from harness.api import Attributes, Catalogue, Item, Statement
 from .wording import sayable
 
 _DRAWS = 20
+
+
+Value = tuple[str, str]
+"""Facet and value."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A shown item and which of its values are liked and disliked."""
+
+    item: Item
+    liked: tuple[Value, ...]
+    disliked: tuple[Value, ...]
 
 
 class Taste(msgspec.Struct, frozen=True):
@@ -31,26 +43,13 @@ class Taste(msgspec.Struct, frozen=True):
         }
         return cls({f: v for f, v in wanted.items() if v}, {f: v for f, v in unwanted.items() if v})
 
-    def likes(self, item: Item) -> Iterator[tuple[str, str]]:
-        """Liked values that an item has."""
-        return _shared(self.liked, item)
-
-    def dislikes(self, item: Item) -> Iterator[tuple[str, str]]:
-        """Disliked values that an item has."""
-        return _shared(self.disliked, item)
-
-    def holds(self, statement: Statement) -> bool:
-        """Whether a statement is true of this taste."""
-        side = self.liked if statement.polarity > 0 else self.disliked
-        return statement.value in side.get(statement.facet, ())
+    def look(self, item: Item) -> Look:
+        """What of an item matters to this taste."""
+        return Look(item, _shared(self.liked, item), _shared(self.disliked, item))
 
 
-def _shared(wanted: Attributes, item: Item) -> Iterator[tuple[str, str]]:
-    for facet, values in wanted.items():
-        held = item.attributes.get(facet, ())
-        for value in values:
-            if value in held:
-                yield facet, value
+def _shared(wanted: Attributes, item: Item) -> tuple[Value, ...]:
+    return tuple((f, value) for f, held in item.attributes.items() if f in wanted for value in held if value in wanted[f])
 
 
 class Noise:

@@ -20,16 +20,14 @@ from typing import Annotated
 
 import msgspec
 
-from harness.api import Conversation, Feedback, Item, Knowledge, KnowledgeLevel, SimulatorSetup
+from harness.api import Attributes, Conversation, Feedback, Item, Knowledge, KnowledgeLevel, SimulatorSetup
 from harness.text import fold
 
 from . import speech
-from .noise import Noise, Taste
+from .noise import Look, Noise, Taste, Value
 from .speech import Reply
-from .wording import asked_families, noun_of, same_family
+from .wording import asked_families, families_of, noun_of, same_family
 
-Value = tuple[str, str]
-"""Facet and value."""
 _OPEN_QUESTION = ("which", "what", "who", "whose", "any", "favorite", "favourite", "preferred")
 _READ_AT_MOST = 2_000
 """Characters of a recommender's text that are searched for a question, from its end."""
@@ -79,12 +77,13 @@ class Rule:
         self._catalogue = setup.catalogue
         self._noise = Noise(self.options.eps, setup.catalogue)
         self._noun = self.options.noun or noun_of(setup.catalogue)
-        self._facets = tuple(dict.fromkeys(facet for item in setup.catalogue for facet in item.attributes))
+        self._facets = frozenset(facet for item in setup.catalogue for facet in item.attributes)
+        self._families = families_of(setup.catalogue)
 
     def reply(self, conversation: Conversation, knowledge: Knowledge) -> Feedback:
         taste = self.taste(knowledge)
         ranked = tuple(dict.fromkeys(conversation.messages[-1].ranked)) if conversation.messages else ()
-        shown = [item for item in map(self._catalogue.get, ranked) if item is not None]
+        shown = [taste.look(item) for item in map(self._catalogue.get, ranked) if item is not None]
         memory = self._remember(conversation, taste)
         reply = Reply(conversation, self._noun, self._noise, taste, self.secrets(knowledge))
 
@@ -99,7 +98,7 @@ class Rule:
                 statements=(),
                 state=msgspec.to_builtins(memory),
             )
-        matched = any(True for item in shown for _ in taste.likes(item))
+        matched = any(look.liked for look in shown)
         misses = 0 if matched or not taste.liked else memory.misses + 1
         if 0 < self.options.patience <= misses:
             reply.say(speech.QUIT)
@@ -109,8 +108,8 @@ class Rule:
         question = conversation.messages[-1].text[-_READ_AT_MOST:] if conversation.messages else ""
         order = self._order(taste, shown, conversation.seed)
         if ranked:
-            self._react(reply, shown, taste, knowledge, memory)
-            asked = asked_families(question, self._facets) if "?" in question else ()
+            self._react(reply, shown, knowledge, memory)
+            asked = asked_families(question, self._families) if "?" in question else ()
             self._reveal(reply, order, taste, memory, asked)
         elif not self._answer(reply, question, order, taste, memory):
             self._reveal(reply, order, taste, memory, ())
@@ -126,7 +125,7 @@ class Rule:
         """The attributes that the seeker talks about."""
         return Taste.of(knowledge.liked_attributes, knowledge.disliked_attributes)
 
-    def choose(self, shown: Sequence[Item], taste: Taste, knowledge: Knowledge, conversation: Conversation) -> tuple[Item, ...]:
+    def choose(self, shown: Sequence[Look], taste: Taste, knowledge: Knowledge, conversation: Conversation) -> tuple[Item, ...]:
         """The item to accept: of those that satisfy the need the one that matches most facets, then most values, then the
         highest ranked. Empty where none does."""
         if not shown or not taste.liked:
@@ -139,48 +138,49 @@ class Rule:
         needed = self.options.accept * sum(facet in self._facets for facet in taste.liked)
         best: Item | None = None
         best_match = (0, 0)
-        for item in shown:
-            values = list(taste.likes(item))
-            match = (len({facet for facet, _ in values}), len(values))
+        for look in shown:
+            match = (len({facet for facet, _ in look.liked}), len(look.liked))
             # The tolerance makes 2/3 of three facets two facets, whatever the rounding.
-            if match > best_match and match[0] >= needed - 1e-9 and item.id not in declined and not any(taste.dislikes(item)):
-                best, best_match = item, match
+            if match > best_match and match[0] >= needed - 1e-9 and look.item.id not in declined and not look.disliked:
+                best, best_match = look.item, match
         return (best,) if best is not None else ()
 
     def secrets(self, knowledge: Knowledge) -> Sequence[str]:
         """Normalised phrases that the reply must not hold."""
         return ()
 
-    def urgent(self, taste: Taste, shown: Sequence[Item]) -> set[Value]:
+    def urgent(self, taste: Taste, shown: Sequence[Look]) -> set[Value]:
         """Liked values to reveal before the others."""
         return set()
 
     # ----------------------------------------------------------------------------------------------------- acts of a turn
 
-    def _react(self, reply: Reply, shown: Sequence[Item], taste: Taste, knowledge: Knowledge, memory: Memory) -> None:
-        """Criticise one item and confirm one liked attribute of the closest item."""
-        named = [item for item in shown if reply.may_say(item.title)]
-        criticised = self._criticise(reply, named, taste, knowledge)
-        closest = max(named, key=lambda item: len(list(taste.likes(item))), default=None)
+    def _react(self, reply: Reply, shown: Sequence[Look], knowledge: Knowledge, memory: Memory) -> None:
+        """Criticise one item and confirm one liked attribute of the closest other item."""
+        criticised = self._criticise(reply, shown, knowledge, memory)
+        by_match = sorted((look for look in shown if look.liked), key=lambda look: -len(look.liked))
+        closest = next((look for look in by_match if reply.may_say(look.item.title)), None)
         confirmed = False
         if closest is not None and closest is not criticised:
-            values = list(taste.likes(closest))
-            fresh = [value for value in values if value not in memory.said] or values
-            confirmed = bool(fresh) and reply.state(*reply.rng.choice(fresh), 1, "confirm", closest)
+            values = _fresh(closest.liked, memory) or closest.liked
+            confirmed = reply.state(*reply.rng.choice(values), 1, "confirm", closest.item)
         if criticised is None and not confirmed:
-            title = named[0].title if named and reply.rng.random() < 0.3 else None
+            by_title = bool(shown) and reply.may_say(shown[0].item.title) and reply.rng.random() < 0.3
+            title = shown[0].item.title if by_title else None
             reply.say(speech.NONE_OF_THESE if title is None else speech.NOT_THIS, title=title)
 
-    def _criticise(self, reply: Reply, named: Sequence[Item], taste: Taste, knowledge: Knowledge) -> Item | None:
-        for item in named:
-            values = list(taste.dislikes(item))
-            if values and reply.state(*reply.rng.choice(values), -1, "critique", item):
-                return item
+    def _criticise(self, reply: Reply, shown: Sequence[Look], knowledge: Knowledge, memory: Memory) -> Look | None:
+        """Name the highest item with a disliked attribute, one not said yet before the others; else one that is known."""
+        faulty = sorted((look for look in shown if look.disliked), key=lambda look: not _fresh(look.disliked, memory))
+        for look in faulty:
+            values = _fresh(look.disliked, memory) or look.disliked
+            if reply.may_say(look.item.title) and reply.state(*reply.rng.choice(values), -1, "critique", look.item):
+                return look
         for known, templates in ((knowledge.disliked_items, speech.NOT_LIKED), (knowledge.seen_items, speech.SEEN)):
-            met = next((item for item in named if item.id in known), None)
-            if met is not None:
-                reply.say(templates, title=met.title)
-                return met
+            for look in shown:
+                if look.item.id in known and reply.may_say(look.item.title):
+                    reply.say(templates, title=look.item.title)
+                    return look
         return None
 
     def _reveal(self, reply: Reply, order: Sequence[Value], taste: Taste, memory: Memory, asked: Sequence[str]) -> None:
@@ -188,7 +188,9 @@ class Rule:
         if self.options.reveal == 0:
             return
         hidden = [value for value in order if value not in memory.said and value not in reply.voiced]
-        hidden.sort(key=lambda value: not any(same_family(value[0], family) for family in asked))
+        if asked:
+            first = _answering(taste.liked, asked)
+            hidden.sort(key=lambda value: value[0] not in first)
         self._state_some(reply, hidden, memory, self.options.reveal)
         refused = [v for v in _values(taste.disliked) if v not in memory.said and v not in reply.voiced]
         if refused and reply.rng.random() < self.options.reveal_disliked:
@@ -198,7 +200,7 @@ class Rule:
 
     def _answer(self, reply: Reply, question: str, order: Sequence[Value], taste: Taste, memory: Memory) -> bool:
         """Answer a question about values of the need ("Do you like horror?") or about facets. False where none is asked."""
-        families = asked_families(question, self._facets)
+        families = asked_families(question, self._families)
         folded = fold(question)
         # "You like comedies; which director?" asks for a director, "Do you like comedies?" for a word on comedies.
         if not (families and any(_names(folded, word) for word in _OPEN_QUESTION)):
@@ -210,7 +212,8 @@ class Rule:
                     return reply.state(*value, -1, "answer")
         if not families:
             return False
-        known = [v for v in order if any(same_family(v[0], family) for family in families)]
+        facets = _answering(taste.liked, families)
+        known = [value for value in order if value[0] in facets]
         known.sort(key=lambda value: value in memory.said)
         self._state_some(reply, known, memory, max(1, self.options.reveal))
         if not known:
@@ -232,7 +235,7 @@ class Rule:
         values = (*_values(taste.liked), *_values(taste.disliked))
         return Memory(tuple(value for value in values if _names(told, value[1])))
 
-    def _order(self, taste: Taste, shown: Sequence[Item], seed: int) -> list[Value]:
+    def _order(self, taste: Taste, shown: Sequence[Look], seed: int) -> list[Value]:
         """Liked values in this dialogue's order of revealing: facets take turns, both shuffled."""
         rng = Random(f"{seed}:order")
         queues = [[(facet, value) for value in values] for facet, values in taste.liked.items()]
@@ -245,8 +248,17 @@ class Rule:
         return sorted(order, key=lambda value: value not in urgent) if urgent else order
 
 
-def _values(attributes: dict[str, tuple[str, ...]]) -> Iterator[Value]:
+def _values(attributes: Attributes) -> Iterator[Value]:
     return ((facet, value) for facet, values in attributes.items() for value in values)
+
+
+def _answering(attributes: Attributes, families: Sequence[str]) -> set[str]:
+    """The facets that answer a question about any of these families."""
+    return {facet for facet in attributes for asked in families if same_family(facet, asked)}
+
+
+def _fresh(values: Sequence[Value], memory: Memory) -> list[Value]:
+    return [value for value in values if value not in memory.said]
 
 
 def _names(folded: str, value: str) -> bool:

@@ -86,6 +86,7 @@ class Reply:
         self.voiced: list[tuple[str, str]] = []
         """Facet and value of the need behind each statement, before the noise."""
         self._sentences: list[str] = []
+        self._used: set[str] = set()
         self._noun, self._noise, self._taste, self._seed = noun, noise, taste, conversation.seed
         self._secrets = [f" {secret} " for secret in secrets if secret]
 
@@ -113,7 +114,7 @@ class Reply:
         ):
             return False
         templates = (WANTED if said.polarity > 0 else UNWANTED)[manner]
-        template = self.rng.choice(templates)
+        template = self._choice(templates)
         if item is not None:
             template = with_title(template, item.title)
             head, _, tail = template.rpartition("{np}")
@@ -128,9 +129,15 @@ class Reply:
         """Add one sentence that wishes for several values of a facet, without noise."""
         said = [value for value in values if self.may_say(value)]
         if said:
-            template = self.rng.choice(WANTED["new"])
+            template = self._choice(WANTED["new"])
             self._sentences.append(_capital(template.replace("{np}", phrase(facet, said, self._noun))))
             self.statements += [Statement(facet, value) for value in said]
+
+    def _choice(self, templates: Sequence[str]) -> str:
+        """A template that this reply has not used yet, as long as there is one."""
+        template = self.rng.choice([t for t in templates if t not in self._used] or templates)
+        self._used.add(template)
+        return template
 
     @property
     def text(self) -> str:

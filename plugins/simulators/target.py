@@ -13,8 +13,8 @@ from harness.api import Attributes, Catalogue, Conversation, Feedback, Item, Kno
 from harness.text import normalise
 
 from . import speech
-from .noise import Noise, Taste
-from .rule import Rule, Value
+from .noise import Look, Noise, Taste, Value
+from .rule import Rule
 from .speech import Reply
 from .wording import noun_of
 
@@ -30,14 +30,14 @@ class RuleTarget(Rule):
         liked = attributes_of(targets)
         return Taste.of(liked or knowledge.liked_attributes, knowledge.disliked_attributes)
 
-    def choose(self, shown: Sequence[Item], taste: Taste, knowledge: Knowledge, conversation: Conversation) -> tuple[Item, ...]:
-        return tuple(item for item in shown if item.id in knowledge.targets)
+    def choose(self, shown: Sequence[Look], taste: Taste, knowledge: Knowledge, conversation: Conversation) -> tuple[Item, ...]:
+        return tuple(look.item for look in shown if look.item.id in knowledge.targets)
 
     def secrets(self, knowledge: Knowledge) -> Sequence[str]:
         return titles_of(self._catalogue, knowledge)
 
-    def urgent(self, taste: Taste, shown: Sequence[Item]) -> set[Value]:
-        held = {value for item in shown for value in taste.likes(item)}
+    def urgent(self, taste: Taste, shown: Sequence[Look]) -> set[Value]:
+        held = {value for look in shown for value in look.liked}
         return {(facet, value) for facet, values in taste.liked.items() for value in values} - held
 
 

@@ -6,6 +6,7 @@ phrase search finds each value again.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -37,6 +38,7 @@ _VAGUE: Final = MappingProxyType(
     {"kind": "genre", "kinds": "genre", "type": "genre", "types": "genre", "sort": "genre", "style": "genre"}
     | {"old": "year", "older": "year", "new": "year", "newer": "year", "recent": "year", "when": "year"}
 )
+_WORD: Final = re.compile(r"[^\W_]")
 _TIME: Final = frozenset(("decade", "year"))
 _KIND_NOUNS: Final = frozenset(("film", "films", "movie", "movies", "book", "books", "novel", "novels"))
 _WITH_ARTICLE: Final = frozenset(
@@ -72,13 +74,18 @@ def same_family(facet: str, asked: str) -> bool:
     return own == asked or (own in _TIME and asked in _TIME)
 
 
-def asked_families(text: str, facets: Sequence[str]) -> tuple[str, ...]:
-    """Families of facets that a text asks about, in order of mention. `facets` are the catalogue's own names, known too."""
+def families_of(catalogue: Catalogue) -> tuple[str, ...]:
+    """The families of a catalogue's facets, in order of appearance."""
+    facets = dict.fromkeys(facet for item in catalogue for facet in item.attributes)
+    return tuple(dict.fromkeys(map(family, facets)))
+
+
+def asked_families(text: str, families: Sequence[str]) -> tuple[str, ...]:
+    """Families of facets that a text asks about, in order of mention; `families` are the catalogue's own, known by name."""
     words = [token.norm for token in tokenise(text)]
-    own = {family(facet): family(facet) for facet in facets}
-    plain = [_FAMILIES.get(word) or own.get(word) for word in words]
+    plain = [_FAMILIES.get(word) or (word if word in families else None) for word in words]
     joined = f" {' '.join(words)} "
-    plain += [name for name in own if " " in name and f" {name} " in joined]
+    plain += [name for name in families if " " in name and f" {name} " in joined]
     found = tuple(dict.fromkeys(name for name in plain if name))
     return found or tuple(dict.fromkeys(_VAGUE[word] for word in words if word in _VAGUE))
 
@@ -95,7 +102,7 @@ def noun_of(catalogue: Catalogue) -> str:
 
 def sayable(value: str) -> bool:
     """Whether a value has a word in it that can be said and found again."""
-    return any(character.isalnum() for character in value)
+    return _WORD.search(value) is not None
 
 
 def phrase(facet: str, values: Sequence[str], noun: str = "film") -> str:

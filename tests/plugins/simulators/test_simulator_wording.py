@@ -54,7 +54,7 @@ def test_phrases(facet: str, values: list[str], noun: str, expected: str):
     ],
 )
 def test_asked_families(question: str, families: tuple[str, ...]):
-    assert asked_families(question, ("genre", "plot_keyword")) == families
+    assert asked_families(question, ("genre", "plot keyword")) == families
 
 
 @pytest.mark.parametrize(
