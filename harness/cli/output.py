@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import Any
 
 import click
@@ -28,6 +29,17 @@ def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, right: Seque
     return tabulate(
         cells, headers, tablefmt="simple", disable_numparse=True, colalign=align if cells else None, maxcolwidths=widths
     )
+
+
+def pairs(rows: Sequence[tuple[str, object]]) -> str:
+    """Names and values under each other; on a terminal long values are wrapped to the window's width."""
+    width = max(len(name) for name, _ in rows) + 2
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    shown = []
+    for name, value in rows:
+        text = f"{name + ':':<{width}}{line(value)}"
+        shown.append(fill(text, room, subsequent_indent=" " * width, break_on_hyphens=False) if room > width + 20 else text)
+    return "\n".join(shown)
 
 
 def size(count: int) -> str:

@@ -13,7 +13,7 @@ from harness import options
 from harness.api import DatasetCard
 from harness.cli.arguments import json_option
 from harness.cli.list_command import describe, kind_named
-from harness.cli.output import line, print_json, size, table
+from harness.cli.output import line, pairs, print_json, size, table
 from harness.errors import HarnessError, PluginError
 from harness.registry import KINDS, Entry, Kind, Registry, canonical
 
@@ -167,12 +167,6 @@ def card_text(card: DatasetCard) -> str:
         count = f"{len(card.files)} file{'s' if len(card.files) > 1 else ''}{total}"
         rows.append(("download", f"harness data get {card.name}  ({count})"))
     return pairs([row for row in rows if row[1]])
-
-
-def pairs(rows: list[tuple[str, str]]) -> str:
-    """Names and values under each other."""
-    width = max(len(name) for name, _ in rows) + 2
-    return "\n".join(f"{name + ':':<{width}}{line(value)}" for name, value in rows)
 
 
 def _fact(value: Any) -> str:
