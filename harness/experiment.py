@@ -79,7 +79,9 @@ def execute(
         outcome = Outcome(kept=len(done))
         registry.notify("harness_run_started", progress.say, manifest=manifest)
         if len(done) < total:
-            progress.say("preparing " + " and ".join(p for p in (config.recommender.name, _name(config.simulator)) if p))
+            unprepared = [getattr(config, role).name for role in assembly.instances if role not in assembly.prepared]
+            if unprepared:
+                progress.say("preparing " + " and ".join(unprepared))
             prepare(assembly)
             progress.start(total, len(done))
 

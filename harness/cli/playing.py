@@ -68,14 +68,25 @@ def play(
 
 
 def feedback_gains(folder: Path, other: Path, name: str, summary: dict[str, Any]) -> list[tuple[str, Comparison]]:
-    """Score minus the control's score on the same scenarios, for the headline metrics that a list length decides."""
-    rows, control_rows = read_rows(folder), read_rows(other)
-    wanted = [f"ndcg@{summary['protocol']['k']}", f"hr@{summary['protocol']['k']}", "sr"]
-    return [
-        (name, paired_gain(rows, control_rows, metric))
-        for metric in wanted
-        if metric in summary["metrics"] and summary["counts"]["valid"]
-    ]
+    """Score minus the control's score on the same scenarios: success rate, and NDCG of the best list so far.
+
+    Lists of the last turn would flatter the simulator: a control never accepts, so its user turns down a target that was shown
+    and the last list can't hold it any more.
+    """
+    if not summary["counts"]["valid"]:
+        return []
+    ndcg = f"ndcg@{summary['protocol']['k']}"
+    rows, control_rows = ([_with_best(row, ndcg) for row in read_rows(where)] for where in (folder, other))
+    wanted = [metric for metric in ("sr", ndcg) if metric in summary["metrics"]]
+    return [(name, paired_gain(rows, control_rows, f"{ndcg}, best so far" if metric == ndcg else metric)) for metric in wanted]
+
+
+def _with_best(row: dict[str, Any], metric: str) -> dict[str, Any]:
+    """A row with the best value that the dialogue reached in any turn, as one more metric."""
+    scored = [value for value in row.get("by_turn", {}).get(metric, ()) if isinstance(value, float | int)]
+    if scored:
+        row["values"][f"{metric}, best so far"] = max(scored)
+    return row
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
