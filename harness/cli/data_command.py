@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from textwrap import shorten
 from typing import Any
 
@@ -105,7 +106,7 @@ def info(name: str, dataset_opt: tuple[str, ...], split: str | None, as_json: bo
         "name": part.entry.name,
         "distribution": part.entry.distribution,
         "version": part.entry.version,
-        "card": card_of(registry, part.entry),
+        "card": _card(dataset),
         "splits": [split_facts(each) for each in loaded],
         "failed": failed,
         "attributes": facets(last.catalogue),
@@ -117,6 +118,12 @@ def info(name: str, dataset_opt: tuple[str, ...], split: str | None, as_json: bo
         from harness.cli.dataset_text import info_text
 
         click.echo(info_text(found))
+
+
+def _card(dataset: Any) -> DatasetCard | None:
+    """The card of a made data set, which may tell more than its class: what its files say of themselves."""
+    card = getattr(dataset, "card", None)
+    return card if isinstance(card, DatasetCard) else None
 
 
 def _load(part: Part, dataset: Any, names: Iterable[str]) -> tuple[list[Split], dict[str, str]]:
@@ -221,7 +228,7 @@ def validate(file: Path, as_json: bool) -> int:
         click.echo("\n".join(problems))
         click.echo(f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''} in {file}", err=True)
     else:
-        click.echo(f"{file} is valid. To use it: harness data info {FORMAT} --dataset-opt path={file}")
+        click.echo(f"{file} is valid. To use it: harness data info {FORMAT} --dataset-opt path={quote(str(file))}")
     return 2 if problems else 0
 
 
@@ -237,11 +244,11 @@ Examples:
 @click.argument("out", type=click.Path(path_type=Path))
 @dataset_opt()
 @click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, help="Splits to write.  [default: all three]")
-@click.option("--force", is_flag=True, help="Write over what is there.")
-def convert(name: str, out: Path, dataset_opt: tuple[str, ...], splits: tuple[str, ...], force: bool) -> None:
-    """Write a data set in the harness's own format to OUT, so that it can be read, edited and shared as its licence allows.
+def convert(name: str, out: Path, dataset_opt: tuple[str, ...], splits: tuple[str, ...]) -> None:
+    """Write a data set in the harness's own format, so that it can be read, edited and shared as its licence allows.
 
-    All rows are written (variant "all"); the harness makes the novel variant when it reads them.
+    OUT is a new .jsonl or .jsonl.gz file, or a new folder. All rows are written (variant "all"); the harness makes the novel
+    variant when it reads them.
     """
     registry = Registry()
     choice, core = dataset_choice(name, dataset_opt)
@@ -249,19 +256,19 @@ def convert(name: str, out: Path, dataset_opt: tuple[str, ...], splits: tuple[st
         raise UsageError("convert writes all rows: the novel variant is made when they are read, with --variant novel")
     if "split" in core:
         splits = (*splits, core["split"])
-    if not force and out.exists():
-        raise UsageError(f"{out} is there already; choose another name, or write over it with --force")
+    if out.exists():
+        raise UsageError(f"{out} is there already; remove it or choose another name")
     writer, written = _format(registry, "write")
     part = resolve(registry, "dataset", choice)
     dataset = part.create()
-    wanted = tuple(dict.fromkeys(splits)) or SPLITS
-    loaded, failed = _load(part, dataset, wanted)
+    card = _card(dataset)
+    loaded, failed = _load(part, dataset, tuple(dict.fromkeys(splits)) or SPLITS)
     if failed:
         reasons = "\n  ".join(f"{split}: {reason}" for split, reason in failed.items())
         there = " ".join(f"--split {split.name}" for split in loaded)
         raise DataError(f"{name} can't be loaded whole; to write the rest, say {there}\n  {reasons}")
     try:
-        written.write({split.name: split for split in loaded}, out)
+        written.write({split.name: split for split in loaded}, out, card=card)
     except HarnessError:
         raise
     except OSError as error:
@@ -270,9 +277,8 @@ def convert(name: str, out: Path, dataset_opt: tuple[str, ...], splits: tuple[st
         raise PluginError(f"data set {FORMAT!r} of {writer.entry.distribution} failed in write(): {error}") from error
     rows = ", ".join(f"{len(split.scenarios):,} {split.name}" for split in loaded)
     click.echo(f"{out}: {rows} scenarios, {len(loaded[0].training):,} training dialogues, {len(loaded[0].catalogue):,} items")
-    click.echo(f"To use it: harness data info {FORMAT} --dataset-opt path={out}")
-    card = card_of(registry, part.entry)
-    if isinstance(card, DatasetCard):
+    click.echo(f"To use it: harness data info {FORMAT} --dataset-opt path={quote(str(out))}")
+    if card is not None:
         click.echo(f"Its licence still applies: {card.licence}")
 
 
