@@ -62,4 +62,4 @@ class AttributeMatch(CatalogueScorer):
         return total
 
     def because(self, conversation: Conversation, best: int) -> str | None:
-        return self.reader.wanted_of(conversation, best)
+        return self.reader.asked_for(conversation, best)

@@ -48,7 +48,7 @@ class CatalogueScorer:
         raise NotImplementedError
 
     def because(self, conversation: Conversation, best: int) -> str | None:
-        """What of the conversation speaks for the first item ("horror"), in the seeker's terms; None where nothing is known."""
+        """What speaks for the first item, as a clause ("you asked for horror"); None where nothing is known."""
         return None
 
     def ranking(self, conversation: Conversation, k: int, excluded: list[int]) -> tuple[Positions, Scores]:

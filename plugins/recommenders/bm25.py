@@ -85,7 +85,7 @@ class Bm25(CatalogueScorer):
         return total
 
     def because(self, conversation: Conversation, best: int) -> str | None:
-        return self.reader.wanted_of(conversation, best)
+        return self.reader.asked_for(conversation, best)
 
 
 def item_words(item: Item) -> list[str]:

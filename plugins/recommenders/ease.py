@@ -39,6 +39,8 @@ def item_weights(gram: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
 
     `gram` is symmetric, shape (items, items); it is used as working memory and must not be used again. B has its shape.
     """
+    if not len(gram):
+        return gram
     gram[np.diag_indices_from(gram)] += l2
     # G + l2 I is symmetric positive definite: Cholesky takes half the work of a general inverse and no second matrix.
     factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
@@ -113,4 +115,4 @@ class Ease(CatalogueScorer):
         strongest = max(shares, key=shares.__getitem__, default=None)
         if strongest is None or shares[strongest] <= 0:
             return None
-        return title_with_year(self.reader.catalogue[self._known[strongest]])
+        return f"{title_with_year(self.reader.catalogue[self._known[strongest]])} came up"

@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from harness.api import Catalogue, Conversation, Item, Message, Statement
-from harness.text import AttributeIndex, Match, PhraseIndex, polarity_spans, tokenise
+from harness.text import AttributeIndex, Match, PhraseIndex, normalise, polarity_spans
 
 from .evidence import evidence, known_rows
 
@@ -20,12 +20,15 @@ _REMEMBERED = 16_384
 
 class Reading(msgspec.Struct, frozen=True):
     """One message. `words` and `negative` are its folded words outside and inside of negated clauses, in order; `items` are
-    (catalogue row, sign) of its linked items; `statements` are about attributes, the linked titles not counted as text."""
+    (catalogue row, sign) of its linked items; `blanked` is the text without their titles.
+
+    A title is a name: "Never Been Kissed" negates nothing, "Horror Express" asks for no genre.
+    """
 
     words: tuple[str, ...]
     negative: tuple[str, ...]
     items: tuple[tuple[int, int], ...]
-    statements: tuple[Statement, ...]
+    blanked: str
 
 
 class Reader:
@@ -33,32 +36,34 @@ class Reader:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self.attributes = AttributeIndex(catalogue)
+        self._attributes = AttributeIndex(catalogue)
         self.read = lru_cache(maxsize=_REMEMBERED)(self._read)
+        # Apart from `read`: training reads many messages for their words alone.
+        self._statements_of = lru_cache(maxsize=_REMEMBERED)(self._find_statements)
 
     def _read(self, message: Message) -> Reading:
+        text = message.text
         linked = known_rows(self.catalogue, message.items)
-        titles = self._titles(message.text, linked)
-        # A title is a name: "Never Been Kissed" negates nothing, "Horror Express" asks for no genre.
-        blanked = message.text
+        titles = self._titles(text, linked)
+        blanked = text
         for match in titles:
             blanked = blanked[: match.start] + " " * (match.end - match.start) + blanked[match.end :]
-        negated = [(start, end) for start, end, polarity in polarity_spans(blanked) if polarity < 0]
-
-        def is_negative(offset: int) -> bool:
-            return any(start <= offset < end for start, end in negated)
-
         words: tuple[list[str], list[str]] = ([], [])
-        for token in tokenise(message.text):
-            words[is_negative(token.start)].append(token.norm)
         signs = dict.fromkeys(linked, 1)
-        for match in titles:
-            for row in match.payloads:
-                signs[row] = -1 if is_negative(match.start) else 1
-        return Reading(tuple(words[0]), tuple(words[1]), tuple(signs.items()), self.attributes.statements(blanked))
+        for start, end, polarity in polarity_spans(blanked):
+            words[polarity < 0].extend(normalise(text[start:end]).split())
+            for match in titles:
+                if start <= match.start < end:
+                    signs.update(dict.fromkeys(match.payloads, polarity))
+        return Reading(tuple(words[0]), tuple(words[1]), tuple(signs.items()), blanked)
+
+    def _find_statements(self, message: Message) -> tuple[Statement, ...]:
+        return self._attributes.statements(self.read(message).blanked)
 
     def _titles(self, text: str, rows: list[int]) -> list[Match]:
         """Where the text names these items; the payloads are their rows."""
+        if not rows:
+            return []
         names = PhraseIndex()
         for row in rows:
             item: Item = self.catalogue[row]
@@ -80,15 +85,15 @@ class Reader:
         found: dict[tuple[str, str], tuple[Statement, bool]] = {}
         for message, feedback in evidence(conversation):
             if message.role == "seeker":
-                for statement in self.read(message).statements:
+                for statement in self._statements_of(message):
                     found.pop((statement.facet, statement.value), None)
                     found[statement.facet, statement.value] = (statement, feedback)
         return tuple(found.values())
 
-    def wanted_of(self, conversation: Conversation, row: int) -> str | None:
-        """The attribute value that the seeker asked for last among those of one item; None where there is none."""
+    def asked_for(self, conversation: Conversation, row: int) -> str | None:
+        """ "you asked for horror": the value that the seeker wanted last among those of one item; None where there is none."""
         attributes = self.catalogue[row].attributes
         for statement, _ in reversed(self.statements(conversation)):
             if statement.polarity > 0 and statement.value in attributes.get(statement.facet, ()):
-                return statement.value
+                return f"you asked for {statement.value}"
         return None

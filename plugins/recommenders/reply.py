@@ -18,7 +18,7 @@ def title_with_year(item: Item) -> str:
 
 
 def reply(items: Sequence[Item], because: str | None = None) -> str:
-    """Name the first three items; `because` is something the seeker mentioned that speaks for the first of them."""
+    """Name the first three items; `because` is a clause that speaks for the first of them ("you asked for horror")."""
     titles = [title_with_year(item) for item in items[:NAMED]]
     listed = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} or {titles[-1]}"
-    return f"Since you mentioned {because}, how about {listed}?" if because else f"How about {listed}?"
+    return f"Since {because}, how about {listed}?" if because else f"How about {listed}?"

@@ -85,7 +85,8 @@ class TfidfLr(CatalogueScorer):
 
     def scores(self, conversation: Conversation) -> Scores:
         vector: sparse.csr_matrix = self._vectorizer.transform([self._text(m for m, _ in evidence(conversation))])
-        features = normalize(vector @ self._projection)[0]
+        features = (vector @ self._projection)[0]
+        features /= max(float(np.linalg.norm(features)), np.finfo(np.float32).tiny)
         logits = self._coefficients @ features + self._intercepts
         odds = np.exp(logits - logits.max())
         scores = np.zeros(len(self.reader.catalogue))
