@@ -6,7 +6,8 @@ Inside, NaN stands for "unscored" and a code beside it for the reason; neither l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api import DialogueView, TurnView, Unscored
-from harness.errors import PluginError
+from harness.errors import HarnessError, PluginError
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int16]
@@ -30,6 +31,17 @@ class BoundMetric(msgspec.Struct, frozen=True):
 
     name: str
     metric: Any
+
+
+@contextmanager
+def blame(name: str, where: str = "") -> Iterator[None]:
+    """What a metric raises becomes a PluginError with its name; errors that are meant for the user pass."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise PluginError(f"metric {name!r} failed{where}: {type(error).__name__}: {error}") from error
 
 
 class Chunk:
@@ -158,10 +170,11 @@ class Column:
         return sums, counts
 
     def _score_ranks(self, ranks: NDArray[np.int64], targets: NDArray[np.int64]) -> tuple[Floats, Codes]:
-        scored = self.metric.score_ranks(ranks, targets)
-        if isinstance(scored, Unscored):
-            return np.full(len(ranks), np.nan), np.full(len(ranks), self._code(scored.reason), dtype=np.int16)
-        values = np.asarray(scored, dtype=np.float64)
+        with blame(self.name):
+            scored = self.metric.score_ranks(ranks, targets)
+            if isinstance(scored, Unscored):
+                return np.full(len(ranks), np.nan), np.full(len(ranks), self._code(scored.reason), dtype=np.int16)
+            values = np.asarray(scored, dtype=np.float64)
         if values.shape != (len(ranks),):
             raise PluginError(f"metric {self.name!r}: score_ranks gave {values.shape} values for {len(ranks)} lists")
         codes = np.zeros(len(ranks), dtype=np.int16)
@@ -173,16 +186,19 @@ class Column:
     def _score_each(self, views: Sequence[TurnView | DialogueView]) -> tuple[Floats, Codes]:
         values, codes = np.full(len(views), np.nan), np.zeros(len(views), dtype=np.int16)
         score = self.metric.score
-        for n, view in enumerate(views):
-            try:
+        n = 0
+        try:
+            for n, view in enumerate(views):
                 value = score(view)
-            except Exception as error:
-                where = f"scenario {view.dialogue.scenario!r}"
-                raise PluginError(f"metric {self.name!r} failed on {where}: {type(error).__name__}: {error}") from error
-            if isinstance(value, Unscored):
-                codes[n] = self._code(value.reason)
-            else:
-                values[n] = as_number(self.name, value)
+                if isinstance(value, Unscored):
+                    codes[n] = self._code(value.reason)
+                else:
+                    values[n] = value if type(value) is float else as_number(self.name, value)
+        except HarnessError:
+            raise
+        except Exception as error:
+            where = f"scenario {views[n].dialogue.scenario!r}"
+            raise PluginError(f"metric {self.name!r} failed on {where}: {type(error).__name__}: {error}") from error
         return self._checked(values, codes)
 
     def _checked(self, values: Floats, codes: Codes) -> tuple[Floats, Codes]:
@@ -191,13 +207,7 @@ class Column:
         if odd.any():
             codes[odd] = self._code("the metric gave a value that is not finite")
             values = np.where(odd, np.nan, values)
-        low, high = self.metric.bounds
-        outside = (values < low - _SLACK) | (values > high + _SLACK)
-        if outside.any():
-            raise PluginError(
-                f"metric {self.name!r} gave {values[outside][0]:g}, outside of its bounds {low:g} to {high:g}: "
-                "mend the metric or its `bounds`"
-            )
+        check_bounds(self.name, self.metric, values)
         return values, codes
 
     def _code(self, reason: str) -> int:
@@ -212,6 +222,17 @@ def as_number(name: str, value: Any) -> float:
     if isinstance(value, bool | int | float | np.number):
         return float(value)
     raise PluginError(f"metric {name!r} returned {type(value).__name__}; a float or Unscored(reason) is needed")
+
+
+def check_bounds(name: str, metric: Any, values: Floats) -> None:
+    """Raises PluginError for a value outside of the metric's bounds (NaN is none)."""
+    low, high = metric.bounds
+    outside = (values < low - _SLACK) | (values > high + _SLACK)
+    if outside.any():
+        raise PluginError(
+            f"metric {name!r} gave {values[outside][0]:g}, outside of its bounds {low:g} to {high:g}: mend the metric or "
+            "its `bounds`"
+        )
 
 
 def _single_labels(turn: TurnView) -> list[TurnView]:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from harness.api import DialogueRecord, DialogueView, MetricSetup, RunView, Scenario, Unscored, Usage
-from harness.columns import BoundMetric, Chunk, Column, Flags, as_number
-from harness.errors import DataError, PluginError, UsageError
+from harness.columns import BoundMetric, Chunk, Column, Flags, as_number, blame, check_bounds
+from harness.errors import DataError, UsageError
 from harness.statistics import RESAMPLES
 from harness.summary import Outcome, Reading, Run, RunValue, summarise
 from harness.views import dialogue_view, find_scenario, status, views
@@ -104,7 +104,8 @@ def score_run(
     if absent:
         raise UsageError(f"headline metric {absent[0]!r} is not among the metrics: {', '.join(names)}")
     for bound in metrics:
-        bound.metric.prepare(setup)
+        with blame(bound.name):
+            bound.metric.prepare(setup)
     columns = [Column(bound) for bound in metrics if bound.metric.level != "run"]
     whole = [bound for bound in metrics if bound.metric.level == "run"]
     if whole and isinstance(records, Iterator):
@@ -186,14 +187,12 @@ def _spent(record: DialogueRecord, usage: dict[str, Usage], seconds: dict[str, f
 
 
 def _run_value(bound: BoundMetric, view: RunView) -> RunValue:
-    try:
+    with blame(bound.name):
         value = bound.metric.score(view)
-    except (DataError, UsageError):
-        raise
-    except Exception as error:
-        raise PluginError(f"metric {bound.name!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(value, Unscored):
         value = as_number(bound.name, value)
         if not np.isfinite(value):
             value = Unscored("the metric gave a value that is not finite")
+        else:
+            check_bounds(bound.name, bound.metric, np.array([value]))
     return RunValue(bound.name, bound.metric.family, bound.metric.higher_is_better, value)

@@ -143,7 +143,7 @@ def summarise(run: Run, setup: MetricSetup, reading: Reading, *, resamples: int,
             "left_out": left_out,
             "values": [{"k": k, **_estimate(e)} for k, e in enumerate(estimates[len(macros) + len(micros) :], start=1)],
         },
-        "usage": {role: msgspec.to_builtins(usage) for role, usage in run.usage.items()},
+        "usage": {role: msgspec.structs.asdict(usage) for role, usage in run.usage.items()},
         "seconds": {role: round(spent, 6) for role, spent in sorted(run.seconds.items())},
         "warnings": _warnings(run, reading, left_out),
     }
