@@ -34,8 +34,8 @@ def config_of(manifest: dict[str, Any], folder: Path) -> RunConfig:
     """The configuration that a manifest holds. Raises StoreError for a damaged or foreign manifest, UsageError for a chat's."""
     if manifest.get("kind") == "chat":
         raise UsageError(
-            f"{folder} is a chat: nobody knows what its person looked for, so it can't be scored or played again; its transcript "
-            "is dialogues.jsonl"
+            f"{folder} is a chat: nobody knows what its person looked for, so it can't be scored or played again; its "
+            "transcript is dialogues.jsonl"
         )
     try:
         return msgspec.convert(manifest["config"], RunConfig)
