@@ -3,7 +3,7 @@
 One turn, in this order:
 1. Items are shown and one satisfies the need: accept the best of them. An item satisfies the need when it shares a value with
    each of enough facets (the share `accept` of those that the need names and the catalogue has), is none of the disliked
-   items and has no disliked attribute. Items that the seeker has seen, or named in the context, are declined unless
+   items and has no disliked attribute. Items that the seeker has seen, or that the context mentions, are declined unless
    `accept_seen` (the variant `all` has targets among them).
 2. Items are shown otherwise: turn down all of them, name one for a disliked attribute, confirm a liked attribute of the
    closest one, and reveal up to `reveal` liked attributes not said yet (and at times a disliked one).
@@ -24,9 +24,9 @@ from harness.api import Attributes, Conversation, Feedback, Item, Knowledge, Kno
 from harness.text import fold
 
 from . import speech
-from .noise import Look, Noise, Taste, Value
-from .speech import Reply
-from .wording import asked_families, families_of, noun_of, same_family
+from .noise import Look, Taste, Value
+from .speech import Reply, Voice
+from .wording import asked_families, families_of, same_family
 
 _OPEN_QUESTION = ("which", "what", "who", "whose", "any", "favorite", "favourite", "preferred")
 _READ_AT_MOST = 2_000
@@ -48,7 +48,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = 1.0
     accept_seen: Annotated[
-        bool, msgspec.Meta(description="may accept an item that the seeker has seen or has named before (not rule-target)")
+        bool,
+        msgspec.Meta(description="may accept an item that the seeker has seen or that the context mentions (not rule-target)"),
     ] = False
     patience: Annotated[
         int, msgspec.Meta(ge=0, description="quit after so many turns in a row without an item of a liked attribute; 0: never")
@@ -75,8 +76,7 @@ class Rule:
 
     def prepare(self, setup: SimulatorSetup) -> None:
         self._catalogue = setup.catalogue
-        self._noise = Noise(self.options.eps, setup.catalogue)
-        self._noun = self.options.noun or noun_of(setup.catalogue)
+        self._voice = Voice(setup.catalogue, self.options.noun, self.options.eps)
         self._facets = frozenset(facet for item in setup.catalogue for facet in item.attributes)
         self._families = families_of(setup.catalogue)
 
@@ -85,11 +85,11 @@ class Rule:
         ranked = tuple(dict.fromkeys(conversation.messages[-1].ranked)) if conversation.messages else ()
         shown = [taste.look(item) for item in map(self._catalogue.get, ranked) if item is not None]
         memory = self._remember(conversation, taste)
-        reply = Reply(conversation, self._noun, self._noise, taste, self.secrets(knowledge))
+        reply = Reply(self._voice, conversation, taste, self.secrets(knowledge))
 
         accepted = self.choose(shown, taste, knowledge, conversation)
         if accepted:
-            reply.say(speech.ACCEPT, title=accepted[0].title)
+            reply.say(speech.ACCEPT, item=accepted[0])
             return Feedback(
                 reply.text,
                 "accept",
@@ -134,7 +134,7 @@ class Rule:
         if not self.options.accept_seen:
             declined.update(knowledge.seen_items)
             before = len(conversation.messages) - 2 * conversation.turn + 1  # the context, without the turns of this dialogue
-            declined.update(i for m in conversation.messages[: max(before, 0)] if m.role == "seeker" for i in m.items)
+            declined.update(i for message in conversation.messages[: max(before, 0)] for i in message.items)
         needed = self.options.accept * sum(facet in self._facets for facet in taste.liked)
         best: Item | None = None
         best_match = (0, 0)
@@ -166,8 +166,10 @@ class Rule:
             confirmed = reply.state(*reply.rng.choice(values), 1, "confirm", closest.item)
         if criticised is None and not confirmed:
             by_title = bool(shown) and reply.may_say(shown[0].item.title) and reply.rng.random() < 0.3
-            title = shown[0].item.title if by_title else None
-            reply.say(speech.NONE_OF_THESE if title is None else speech.NOT_THIS, title=title)
+            if by_title:
+                reply.say(speech.NOT_THIS, item=shown[0].item)
+            else:
+                reply.say(speech.NONE_OF_THESE)
 
     def _criticise(self, reply: Reply, shown: Sequence[Look], knowledge: Knowledge, memory: Memory) -> Look | None:
         """Name the highest item with a disliked attribute, one not said yet before the others; else one that is known."""
@@ -179,7 +181,7 @@ class Rule:
         for known, templates in ((knowledge.disliked_items, speech.NOT_LIKED), (knowledge.seen_items, speech.SEEN)):
             for look in shown:
                 if look.item.id in known and reply.may_say(look.item.title):
-                    reply.say(templates, title=look.item.title)
+                    reply.say(templates, item=look.item)
                     return look
         return None
 

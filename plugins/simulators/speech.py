@@ -13,11 +13,11 @@ from random import Random
 from types import MappingProxyType
 from typing import Final, Literal
 
-from harness.api import Conversation, Item, Statement
+from harness.api import Catalogue, Conversation, Item, Statement
 from harness.text import normalise
 
 from .noise import Noise, Taste
-from .wording import phrase
+from .wording import noun_of, phrase, twin_titles
 
 Manner = Literal["new", "again", "answer", "critique", "confirm"]
 
@@ -40,7 +40,7 @@ WANTED: Final = MappingProxyType(
         ),
         "answer": ("Yes, I'd like {np}.", "Yes, I enjoy {np}.", "Yes, {np} please."),
         "critique": ("Not {title}. I'd like {np}.", "Not {title}. I'm looking for {np}."),
-        "confirm": ("{title} is close. I do like {np}.", "{title} is almost right. I enjoy {np}."),
+        "confirm": ("{title} is nearly right. I do like {np}.", "{title} is almost right. I enjoy {np}."),
     }
 )
 UNWANTED: Final = MappingProxyType(
@@ -53,7 +53,7 @@ UNWANTED: Final = MappingProxyType(
             "Please not {title}, I'm not into {np}.",
             "Not {title}, no {np} please.",
         ),
-        "confirm": ("{title} is close. I don't like {np} though.", "{title} is almost right. I'd avoid {np} though."),
+        "confirm": ("{title} is nearly right. I don't like {np} though.", "{title} is almost right. I'd avoid {np} though."),
     }
 )
 NONE_OF_THESE: Final = ("None of these.", "None of these is right.", "Hmm, none of these.", "These aren't right.")
@@ -73,6 +73,19 @@ def with_title(template: str, title: str) -> str:
     return template.replace("{title}", title)
 
 
+class Voice:
+    """What all replies of a run share: what an item is called, how twins are told apart, and the noise."""
+
+    def __init__(self, catalogue: Catalogue, noun: str = "", eps: float = 0.0) -> None:
+        self.noun = noun or noun_of(catalogue)
+        self.noise = Noise(eps, catalogue)
+        self._twins = twin_titles(catalogue)
+
+    def name(self, item: Item) -> str:
+        """An item's title, with its year where another item has the same title."""
+        return self._twins.get(item.id, item.title)
+
+
 class Reply:
     """One reply under construction: sentences in order, the statements that they make, and the values voiced by them.
 
@@ -80,14 +93,14 @@ class Reply:
     normalised phrases (the targets' titles) that no title and no value in the reply may hold.
     """
 
-    def __init__(self, conversation: Conversation, noun: str, noise: Noise, taste: Taste, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, voice: Voice, conversation: Conversation, taste: Taste, secrets: Sequence[str] = ()) -> None:
         self.rng = Random(f"{conversation.seed}:{conversation.turn}")
         self.statements: list[Statement] = []
         self.voiced: list[tuple[str, str]] = []
         """Facet and value of the need behind each statement, before the noise."""
         self._sentences: list[str] = []
         self._used: set[str] = set()
-        self._noun, self._noise, self._taste, self._seed = noun, noise, taste, conversation.seed
+        self._voice, self._taste, self._seed = voice, taste, conversation.seed
         self._secrets = [f" {secret} " for secret in secrets if secret]
 
     def may_say(self, name: str) -> bool:
@@ -97,17 +110,17 @@ class Reply:
         words = f" {normalise(name)} "
         return not any(secret in words for secret in self._secrets)
 
-    def say(self, templates: Sequence[str], *, title: str | None = None, family: str | None = None) -> None:
+    def say(self, templates: Sequence[str], *, item: Item | None = None, family: str | None = None) -> None:
         """Add a sentence that states no attribute."""
         template = self.rng.choice(templates)
         if family is not None:
             template = template.replace("{family}", family)
-        self._sentences.append(template if title is None else with_title(template, title))
+        self._sentences.append(template if item is None else with_title(template, self._voice.name(item)))
 
     def state(self, facet: str, value: str, polarity: Literal[1, -1], manner: Manner, item: Item | None = None) -> bool:
         """Add a sentence that states a wish or a refusal. False where it is left out: the value holds a secret, or stands in
         this reply already (under another facet it may stand again with the same sign: one who directs and plays)."""
-        said = self._noise.spoken(Statement(facet, value, polarity), self._taste, self._seed)
+        said = self._voice.noise.spoken(Statement(facet, value, polarity), self._taste, self._seed)
         if not self.may_say(said.value) or any(
             said.value == other.value and (said.facet == other.facet or said.polarity != other.polarity)
             for other in self.statements
@@ -116,11 +129,11 @@ class Reply:
         templates = (WANTED if said.polarity > 0 else UNWANTED)[manner]
         template = self._choice(templates)
         if item is not None:
-            template = with_title(template, item.title)
+            template = with_title(template, self._voice.name(item))
             head, _, tail = template.rpartition("{np}")
-            self._sentences.append(head + phrase(said.facet, (said.value,), self._noun) + tail)
+            self._sentences.append(head + phrase(said.facet, (said.value,), self._voice.noun) + tail)
         else:
-            self._sentences.append(_capital(template.replace("{np}", phrase(said.facet, (said.value,), self._noun))))
+            self._sentences.append(_capital(template.replace("{np}", phrase(said.facet, (said.value,), self._voice.noun))))
         self.statements.append(said)
         self.voiced.append((facet, value))
         return True
@@ -130,7 +143,7 @@ class Reply:
         said = [value for value in values if self.may_say(value)]
         if said:
             template = self._choice(WANTED["new"])
-            self._sentences.append(_capital(template.replace("{np}", phrase(facet, said, self._noun))))
+            self._sentences.append(_capital(template.replace("{np}", phrase(facet, said, self._voice.noun))))
             self.statements += [Statement(facet, value) for value in said]
 
     def _choice(self, templates: Sequence[str]) -> str:

@@ -13,10 +13,9 @@ from harness.api import Attributes, Catalogue, Conversation, Feedback, Item, Kno
 from harness.text import normalise
 
 from . import speech
-from .noise import Look, Noise, Taste, Value
+from .noise import Look, Taste, Value
 from .rule import Rule
-from .speech import Reply
-from .wording import noun_of
+from .speech import Reply, Voice
 
 
 class RuleTarget(Rule):
@@ -59,17 +58,16 @@ class Oracle:
 
     def prepare(self, setup: SimulatorSetup) -> None:
         self._catalogue = setup.catalogue
-        self._noun = self.options.noun or noun_of(setup.catalogue)
-        self._noise = Noise(0.0, setup.catalogue)
+        self._voice = Voice(setup.catalogue, self.options.noun)
 
     def reply(self, conversation: Conversation, knowledge: Knowledge) -> Feedback:
         targets = [item for item in map(self._catalogue.get, knowledge.targets) if item is not None]
         taste = Taste.of(attributes_of(targets), {})
         ranked = tuple(dict.fromkeys(conversation.messages[-1].ranked)) if conversation.messages else ()
-        reply = Reply(conversation, self._noun, self._noise, taste, titles_of(self._catalogue, knowledge))
+        reply = Reply(self._voice, conversation, taste, titles_of(self._catalogue, knowledge))
         found = [item for item in targets if item.id in ranked]
         if found:
-            reply.say(speech.ACCEPT, title=found[0].title)
+            reply.say(speech.ACCEPT, item=found[0])
             return Feedback(
                 reply.text, "accept", accepted=tuple(i for i in ranked if i in knowledge.targets), rejected=(), statements=()
             )

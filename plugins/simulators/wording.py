@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from harness.api import Catalogue
-from harness.text import tokenise
+from harness.text import normalise, tokenise
 
 # Words of a question, and names of facets, that mean one family of facets.
 _FAMILIES: Final = MappingProxyType(
@@ -41,6 +41,10 @@ _VAGUE: Final = MappingProxyType(
 _WORD: Final = re.compile(r"[^\W_]")
 _TIME: Final = frozenset(("decade", "year"))
 _KIND_NOUNS: Final = frozenset(("film", "films", "movie", "movies", "book", "books", "novel", "novels"))
+_GENRE_NOUNS: Final = frozenset(
+    "action adventure animation biography comedy crime documentary drama fantasy fiction history horror literature musical "
+    "mystery noir opera poetry romance story thriller war western".split()
+)
 _WITH_ARTICLE: Final = frozenset(
     (
         "bahamas",
@@ -100,6 +104,16 @@ def noun_of(catalogue: Catalogue) -> str:
     return made.most_common(1)[0][0] if made else "title"
 
 
+def twin_titles(catalogue: Catalogue) -> dict[str, str]:
+    """How items are named whose title stands for another item too: with the year, where it is known ("Dune (1984)")."""
+    count = Counter(normalise(item.title) for item in catalogue)
+    return {
+        item.id: f"{item.title} ({item.year})"
+        for item in catalogue
+        if item.year is not None and count[normalise(item.title)] > 1 and str(item.year) not in item.title
+    }
+
+
 def sayable(value: str) -> bool:
     """Whether a value has a word in it that can be said and found again."""
     return _WORD.search(value) is not None
@@ -139,8 +153,12 @@ def _of_genre(values: Sequence[str], noun: str) -> str:
 
 
 def _lower(value: str) -> str:
-    """Genres are common nouns; abbreviations such as IMAX stay."""
-    return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in value.split())
+    """Genres are common nouns and are said in lower case. Abbreviations (IMAX) stay, and so do names of several words, which
+    some graphs list among the genres ("United Kingdom")."""
+    words = value.split()
+    if len(words) > 1 and words[-1].lower() not in _GENRE_NOUNS | _KIND_NOUNS:
+        return value
+    return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in words)
 
 
 def _joined(values: Sequence[str]) -> str:

@@ -118,6 +118,22 @@ def test_titles_with_full_stops_and_negations_leave_the_polarity_of_the_statemen
         assert {(s.facet, s.value): s.polarity for s in answer.statements}.items() <= read.items(), answer.text
 
 
+def test_films_of_one_title_are_told_apart_by_their_year():
+    crime = {"genre": ("Crime",)}
+    twins = Catalogue(
+        (
+            Item("old", "Same Stone", year=1950, attributes=crime),
+            Item("new", "Same  stone!", year=2001, attributes=crime),
+            Item("own", "Own Stone", year=2001, attributes=crime),
+        )
+    )
+    simulator = prepared(Rule(), twins)
+    knowledge = Knowledge("profile", disliked_attributes=crime)
+    assert "Same Stone (1950), " in simulator.reply(conversation("old"), knowledge).text
+    assert "Same  stone! (2001), " in simulator.reply(conversation("new"), knowledge).text
+    assert "Own Stone, " in simulator.reply(conversation("own"), knowledge).text
+
+
 def test_films_known_as_disliked_or_seen_are_named_as_such():
     answer = rule().reply(conversation("f5"), Knowledge("profile", disliked_items=("f5",)))
     assert "The Blank Reel" in answer.text

@@ -19,6 +19,12 @@ from harness_plugins.simulators.wording import asked_families, noun_of, phrase
     [
         ("genre", ["Horror"], "film", "horror films"),
         ("genres", ["Sci-Fi", "IMAX"], "film", "sci-fi and IMAX films"),
+        (
+            "genre",
+            ["Film-Noir", "United Kingdom", "Crime Fiction"],
+            "film",
+            "film-noir and United Kingdom and crime fiction films",
+        ),
         ("genre", ["Action Film"], "film", "films of the genre action film"),
         ("director", ["Ana Sol"], "film", "films directed by Ana Sol"),
         ("star", ["Bo Reed", "Cy Lane"], "film", "films starring Bo Reed and Cy Lane"),
