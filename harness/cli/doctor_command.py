@@ -192,9 +192,13 @@ def _folders(root: Path, label: str) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("data", f"{label} {root} can't be read ({error.strerror})", "broken", f"make {root} readable")
         return
-    yield Finding("data", f"{label} {root}: " + (f"{len(found)} folders" if found else "no folder"), "ok" if found else "note")
+    yield Finding(
+        "data",
+        f"{label} {root}: " + (f"{len(found)} folder{'' if len(found) == 1 else 's'}" if found else "no folder"),
+        "ok" if found else "note",
+    )
     for folder, sizes in zip(found, contents, strict=True):
-        yield Finding("data", f"{label}/{folder.name}: {len(sizes)} files, {size(sum(sizes))}")
+        yield Finding("data", f"{label}/{folder.name}: {len(sizes)} file{'' if len(sizes) == 1 else 's'}, {size(sum(sizes))}")
 
 
 def folders() -> Iterator[Finding]:
