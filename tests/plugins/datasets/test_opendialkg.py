@@ -31,7 +31,7 @@ ROWS = {
         {"dialog_id": 6, "turn_id": 1, "context": ["Old?"], "entity": [], "rec": ["Iliad, The"], "resp": "Iliad."},
     ],
     "valid": [
-        {"dialog_id": 6, "turn_id": 3, "context": ["Old?", "Iliad.", "Other?"], "entity": [], "rec": ["Alpha"], "resp": "Alpha."}
+        {"dialog_id": 6, "turn_id": 3, "context": ["Old?", "Iliad.", "More?"], "entity": [], "rec": ["Alpha"], "resp": "Alpha."}
     ],
     "test": [
         {"dialog_id": 5, "turn_id": 3, "context": ["Something new?", "Alpha.", "Another one?"], "entity": ["Alpha"],
