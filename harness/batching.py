@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
+from harness.errors import BudgetExceeded, TransportError
+
 
 class Flow:
     """Counts the dialogues in flight and those of them that wait."""
@@ -60,7 +62,7 @@ class Batcher:
     """Collects calls of one component. `send` takes a list of argument tuples and gives a list of as many results.
 
     One batch is under way at a time. If it fails or has the wrong length, its calls are made one by one, so that only the
-    culprit fails and nobody pays for a neighbour.
+    culprit fails and nobody pays for a neighbour. A failed transport is everybody's: each dialogue tries again after a pause.
     """
 
     def __init__(self, flow: Flow, send: Callable[[list[Any]], Awaitable[Any]], *, maximum: int) -> None:
@@ -93,10 +95,11 @@ class Batcher:
     async def _run(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
         try:
             try:
-                results = await self._send([argument for argument, _ in batch])
-                if not isinstance(results, (list, tuple)) or len(results) != len(batch):
-                    count = f"{len(results)} results" if isinstance(results, (list, tuple)) else type(results).__name__
-                    raise ValueError(f"a batch of {len(batch)} calls returned {count}")
+                results = await self._results([argument for argument, _ in batch])
+            except (TransportError, BudgetExceeded) as error:
+                # Nobody's row is to blame, and as many single calls would only hit the same limit again.
+                for _, future in batch:
+                    _settle(future, error=error)
             except Exception as error:  # noqa: BLE001  whatever the component raised
                 if len(batch) == 1:
                     _settle(batch[0][1], error=error)
@@ -113,13 +116,16 @@ class Batcher:
 
     async def _single(self, argument: Any, future: asyncio.Future[Any]) -> None:
         try:
-            results = await self._send([argument])
-            if not isinstance(results, (list, tuple)) or len(results) != 1:
-                raise ValueError("a batch of 1 call did not return a list of 1 result")
+            _settle(future, (await self._results([argument]))[0])
         except Exception as error:  # noqa: BLE001  whatever the component raised
             _settle(future, error=error)
-        else:
-            _settle(future, results[0])
+
+    async def _results(self, arguments: list[Any]) -> list[Any] | tuple[Any, ...]:
+        results = await self._send(arguments)
+        if isinstance(results, (list, tuple)) and len(results) == len(arguments):
+            return results
+        count = f"{len(results)} results" if isinstance(results, (list, tuple)) else type(results).__name__
+        raise ValueError(f"a batch of {len(arguments)} returned {count}")
 
 
 def _settle(future: asyncio.Future[Any], result: Any = None, error: Exception | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -10,8 +11,9 @@ from typing import Any
 
 from harness.batching import Batcher, Flow, is_async
 from harness.config import Transport
-from harness.errors import BudgetExceeded, ComponentFault, PluginError, TransportError, TransportExhausted
-from harness.workers import CallTimeout, LoopHost, ThreadHost
+from harness.errors import BudgetExceeded, ComponentFault, PluginError, TransportError, TransportExhausted, described
+from harness.workerloop import LoopHost
+from harness.workers import CallTimeout, ThreadHost
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
@@ -33,9 +35,11 @@ class Hosts:
         batched = getattr(component, f"{method}_batch", None)
         single = getattr(component, method, None)
         if batched is not None:
-            maximum = int(getattr(component, "max_batch", None) or self._transport.concurrency)
+            maximum = getattr(component, "max_batch", None) or self._transport.concurrency
+            if not isinstance(maximum, int) or maximum < 1:
+                raise PluginError(f"max_batch of {role} {type(component).__name__} must be a whole number above 0")
             send = self._runner(batched, role, serial=True)
-            batcher = Batcher(self.flow, lambda calls: send(*_transpose(calls)), maximum=max(1, maximum))
+            batcher = Batcher(self.flow, lambda calls: send(*_transpose(calls)), maximum=maximum)
             run: Callable[..., Awaitable[Any]] = lambda *arguments: batcher.call(arguments)  # noqa: E731
         elif single is not None:
             run = self._runner(single, role, serial=bool(getattr(component, "serial", False)))
@@ -64,14 +68,12 @@ class Hosts:
             except TransportError as error:
                 if attempt == transport.transport_retries:
                     raise TransportExhausted(_message(error), attempt + 1) from error
-                # Jitter only spreads requests in time; it touches no number, so it isn't drawn from a run's seed.
-                wait = error.retry_after if error.retry_after is not None else pause * (0.5 + random.random())
+                await self.flow.wait(asyncio.sleep(_wait(error.retry_after, pause)))
                 pause = min(pause * 2, transport.max_backoff)
-                await self.flow.wait(asyncio.sleep(max(0.0, wait)))
             except BudgetExceeded:
                 raise
             except CallTimeout as error:
-                raise ComponentFault("timeout", _message(error)) from None
+                raise ComponentFault("timeout", str(error)) from None
             except Exception as error:
                 raise ComponentFault("exception", f"{type(error).__name__}: {_message(error)}") from error
         raise TransportExhausted("no try was allowed", 0)
@@ -88,6 +90,14 @@ def _transpose(calls: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     return tuple(column[0] if isinstance(column[0], int) else column for column in columns)
 
 
+def _wait(retry_after: Any, pause: float) -> float:
+    """Seconds before the next try: what the server said, if that is a number at all, else the pause with jitter."""
+    if isinstance(retry_after, (int, float)) and 0 <= retry_after < math.inf:
+        return retry_after
+    # Jitter only spreads requests in time; it touches no number, so it isn't drawn from a run's seed.
+    return pause * (0.5 + random.random())
+
+
 def _message(error: BaseException) -> str:
     """The error's text without memory addresses, which differ between two equal runs."""
-    return _ADDRESS.sub("0x...", str(error))[:2000]
+    return _ADDRESS.sub("0x...", described(error))

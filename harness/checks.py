@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from harness.api import Catalogue, Feedback, Recommendation, Statement, Usage
+from harness.api import Action, Catalogue, Feedback, Recommendation, Statement, Usage
 from harness.errors import ComponentFault
 
 MAX_ID = 256
 """Characters of an item id; anything longer is garbage."""
+ACTIONS: Mapping[str, Action] = MappingProxyType({"continue": "continue", "accept": "accept", "quit": "quit"})
+MAX_COUNT = 2**53
+"""Calls, tokens and money of one turn stay below what every JSON reader holds exactly."""
 
 
 class CheckedList(msgspec.Struct, frozen=True):
@@ -29,62 +33,46 @@ def check_recommendation(raw: Any, catalogue: Catalogue, k: int, max_text: int) 
     without any known id is "out_of_catalogue", which the dialogue decides because it records the list."""
     if not isinstance(raw, Recommendation):
         raise _malformed(f"recommend returned {_kind(raw)}, not a harness.Recommendation")
-    _text(raw.text, "text", max_text)
-    if raw.reasoning is not None:
-        _text(raw.reasoning, "reasoning", 10 * max_text)
-    given = _ids(raw.items, "items")
+    text = _text(raw.text, "text", max_text)
+    reasoning = None if raw.reasoning is None else _text(raw.reasoning, "reasoning", 10 * max_text)
+    given = _sequence(raw.items, "items")
     if raw.scores is not None:
         _scores(raw.scores, len(given))
-    _usage(raw.usage)
-    if not given:
-        if not raw.text.strip():
-            raise ComponentFault("empty", "recommend returned neither text nor items")
-        return CheckedList(raw)
-    items = tuple(given[:k])
-    for item in items:
-        if not isinstance(item, str) or not item or len(item) > MAX_ID:
-            raise _malformed(f"items must be catalogue ids (texts of 1 to {MAX_ID} characters), found {_kind(item)}")
-    _encodable(items, "items")
-    unknown = sum(1 for item in items if item not in catalogue)
-    repeated = len(items) - len(set(items))
-    if items is not raw.items:
-        raw = msgspec.structs.replace(raw, items=items)
-    return CheckedList(raw, unknown, repeated, len(given) - len(items))
+    usage = _usage(raw.usage)
+    if not given and not text.strip():
+        raise ComponentFault("empty", "recommend returned neither text nor items")
+    items = tuple(_id(item) for item in given[:k])
+    unknown = sum(catalogue.get(item) is None for item in items)
+    return CheckedList(
+        Recommendation(items, text, reasoning, None, raw.state, usage),
+        unknown=unknown,
+        repeated=len(items) - len(set(items)),
+        dropped=len(given) - len(items),
+    )
 
 
 def check_feedback(raw: Any, shown_now: tuple[str, ...], shown: Iterable[str], max_text: int) -> Feedback:
     """Raises ComponentFault "malformed" or "empty". `shown_now` are the ids of this turn's list, `shown` those of all turns."""
     if not isinstance(raw, Feedback):
         raise _malformed(f"reply returned {_kind(raw)}, not a harness.Feedback")
-    _text(raw.text, "text", max_text)
-    if raw.action not in ("continue", "accept", "quit"):
+    text = _text(raw.text, "text", max_text)
+    action = ACTIONS.get(raw.action) if isinstance(raw.action, str) else None
+    if action is None:
         raise _malformed(f"action must be continue, accept or quit, not {_kind(raw.action)}")
-    if raw.action == "continue" and not raw.text.strip():
+    if action == "continue" and not text.strip():
         raise ComponentFault("empty", "reply returned no text")
     everything = set(shown)
-    for name, ids in (("accepted", raw.accepted), ("rejected", raw.rejected)):
-        for item in _ids(ids, name) if ids is not None else ():
-            if not isinstance(item, str) or item not in everything:
-                raise _malformed(f"{name} must be ids that were shown, found {_kind(item)}")
-    if raw.action == "accept" and not everything:
+    if action == "accept" and not everything:
         raise _malformed("accept, but nothing was recommended yet")
+    accepted = _shown(raw.accepted, "accepted", everything) or (shown_now if action == "accept" else ())
+    if raw.rejected is None:
+        rejected = tuple(i for i in shown_now if i not in accepted)
+    else:
+        rejected = _shown(raw.rejected, "rejected", everything)
+    statements = None
     if raw.statements is not None:
-        for statement in _ids(raw.statements, "statements"):
-            if not (
-                isinstance(statement, Statement)
-                and isinstance(statement.facet, str)
-                and isinstance(statement.value, str)
-                and statement.polarity in (1, -1)
-            ):
-                raise _malformed("statements must be harness.Statement(facet, value, +1 or -1)")
-            _text(statement.facet + statement.value, "statements", max_text)
-    _usage(raw.usage)
-    accepted = tuple(raw.accepted) or (shown_now if raw.action == "accept" else ())
-    rejected = raw.rejected
-    if rejected is None:
-        rejected = shown_now if raw.action == "continue" else tuple(i for i in shown_now if i not in accepted)
-    statements = None if raw.statements is None else tuple(raw.statements)
-    return msgspec.structs.replace(raw, accepted=accepted, rejected=tuple(rejected), statements=statements)
+        statements = tuple(_statement(s, max_text) for s in _sequence(raw.statements, "statements"))
+    return Feedback(text, action, accepted, rejected, statements, raw.state, _usage(raw.usage))
 
 
 def _malformed(message: str) -> ComponentFault:
@@ -92,52 +80,85 @@ def _malformed(message: str) -> ComponentFault:
 
 
 def _kind(value: Any) -> str:
-    shown = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else ""
+    shown = repr(value) if type(value) in (str, int, float, bool, type(None)) else ""
     return f"{type(value).__name__} {shown[:60]}".strip()
 
 
-def _text(value: Any, name: str, limit: int) -> None:
+def _plain(text: str) -> str:
+    """Texts of other libraries' own string types (numpy's, an enumeration's) as plain ones, which any record can hold."""
+    return str.__getitem__(text, slice(None)) if type(text) is not str else text
+
+
+def _text(value: Any, name: str, limit: int) -> str:
     if not isinstance(value, str):
         raise _malformed(f"{name} must be a text, found {_kind(value)}")
-    if len(value) > limit:
-        raise _malformed(f"{name} has {len(value):,} characters, the limit is {limit:,}; it starts {value[:80]!r}")
-    _encodable((value,), name)
+    text = _plain(value)
+    if len(text) > limit:
+        raise _malformed(f"{name} has {len(text):,} characters, the limit is {limit:,}; it starts {text[:80]!r}")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise _malformed(f"{name} holds characters that are not valid Unicode (a lone surrogate)") from None
+    return text
 
 
-def _encodable(texts: Iterable[str], name: str) -> None:
-    for text in texts:
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise _malformed(f"{name} holds characters that are not valid Unicode (a lone surrogate)") from None
-
-
-def _ids(value: Any, name: str) -> tuple[Any, ...] | list[Any]:
+def _sequence(value: Any, name: str) -> tuple[Any, ...] | list[Any]:
     if isinstance(value, (tuple, list)):
         return value
     raise _malformed(f"{name} must be a tuple or list, found {_kind(value)}")
 
 
+def _id(value: Any) -> str:
+    if type(value) is str and value.isascii() and 0 < len(value) <= MAX_ID:
+        return value
+    if not isinstance(value, str) or not value or len(value) > MAX_ID:
+        raise _malformed(f"items must be catalogue ids (texts of 1 to {MAX_ID} characters), found {_kind(value)}")
+    return _text(value, "items", MAX_ID)
+
+
+def _shown(value: Any, name: str, everything: set[str]) -> tuple[str, ...]:
+    ids = _sequence(value, name)
+    for item in ids:
+        if not isinstance(item, str) or item not in everything:
+            raise _malformed(f"{name} must be ids that were shown, found {_kind(item)}")
+    return tuple(_plain(item) for item in ids)
+
+
+def _statement(value: Any, max_text: int) -> Statement:
+    if not isinstance(value, Statement):
+        raise _malformed(f"statements must be harness.Statement(facet, value, +1 or -1), found {_kind(value)}")
+    if not _is_number(value.polarity, int) or value.polarity not in (1, -1):
+        raise _malformed(f"a statement's polarity must be 1 or -1, found {_kind(value.polarity)}")
+    facet, named = _text(value.facet, "a statement's facet", max_text), _text(value.value, "a statement's value", max_text)
+    return Statement(facet, named, 1 if value.polarity > 0 else -1)
+
+
 def _scores(scores: Any, count: int) -> None:
-    scores = _ids(scores, "scores")
+    scores = _sequence(scores, "scores")
     if len(scores) != count:
         raise _malformed(f"scores has {len(scores)} entries for {count} items")
     for score in scores:
         try:
             finite = math.isfinite(score)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # noqa: BLE001  a stranger's number type may raise anything
             finite = False
         if not finite:
             raise _malformed(f"scores must be finite numbers, found {_kind(score)}")
 
 
-def _usage(usage: Any) -> None:
+def _usage(usage: Any) -> Usage | None:
     if usage is None:
-        return
+        return None
     if not isinstance(usage, Usage):
         raise _malformed(f"usage must be a harness.Usage, found {_kind(usage)}")
     for name in usage.__struct_fields__:
-        value = getattr(usage, name)
-        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-            raise _malformed(f"usage.{name} must be a finite number of at least 0, found {_kind(value)}")
+        value, kind = getattr(usage, name), float if name == "cost" else int
+        if not _is_number(value, kind) or not 0 <= value < MAX_COUNT:
+            raise _malformed(f"usage.{name} must be a plain {kind.__name__} of at least 0, found {_kind(value)}")
+    return usage
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    """Exactly the type that a record can hold: no bool, no NaN, no number type of another library."""
+    return type(value) is int or (kind is float and type(value) is float)

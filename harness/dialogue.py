@@ -142,6 +142,8 @@ class Dialogue:
             simulator_state = answer.state
             hidden = [t for t in self._scenario.need.targets if t not in self._shown and t not in self._public]
             gated = self._gate.check(answer.text, hidden=hidden, policy=rules.leak_policy)
+            # A kept leak is in the text that everybody reads; it is public from now on.
+            mentions = gated.items if rules.leak_policy == "redact" else (*gated.items, *gated.leaks)
             self._turns[-1] = msgspec.structs.replace(
                 played,
                 user_text=gated.text,
@@ -149,19 +151,17 @@ class Dialogue:
                 accepted=answer.accepted,
                 rejected=answer.rejected or (),
                 statements=answer.statements,
-                user_items=gated.items,
+                user_items=mentions,
                 leaks=gated.leaks,
                 simulator_usage=answer.usage,
             )
             if gated.leaks and rules.leak_policy == "stop":
                 return self.record("leak")
-            if rules.leak_policy == "keep":
-                self._public.update(gated.leaks)
+            self._public.update(mentions)
             if success or answer.action == "accept":
                 return self.record("accepted")
             if answer.action == "quit":
                 return self.record("quit")
-            mentions = (*gated.items, *gated.leaks) if rules.leak_policy == "keep" else gated.items
             self._messages.append(Message("seeker", gated.text, items=mentions, rejected=answer.rejected or ()))
         return self.record("max_turns")
 

@@ -70,3 +70,15 @@ class TransportExhausted(Exception):
     def __init__(self, message: str, attempts: int) -> None:
         super().__init__(message)
         self.attempts = attempts
+
+
+def described(error: BaseException, limit: int = 2000) -> str:
+    """An error's text on one line, safe to print and to record whatever a stranger's exception does.
+
+    Its own `__str__` may raise, and its text may hold lone surrogates, which no file can.
+    """
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  a stranger's code
+        text = "(its text can't be had)"
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())[:limit]

@@ -14,7 +14,7 @@ _PATTERNS = re.compile(
     |(?:respond|reply|answer|output)\s+(?:only\s+|just\s+)?(?:with|by)\s+["'“`*\[{<]*(?:accept|quit|yes|end|stop|\{)
     |(?:set|change)\s+(?:your\s+|the\s+)?action\s+to
     |["']action["']\s*:\s*["'](?:accept|quit|continue)
-    |<\|[^|>]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|user|tool)>|^\s*(?:system|assistant|user)\s*:
+    |<\|[^|>]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|user|tool)>|^[ \t]*(?:system|assistant|user)[ \t]*:
     |\[(?:end|stop|done|eos|accept|quit)\]|\b(?:new|updated)\s+(?:system\s+)?instructions?\s*:
     |\b(?:jailbreak|developer\s+mode|do\s+anything\s+now|act\s+as\s+(?:the\s+)?system)\b""",
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
