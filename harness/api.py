@@ -343,6 +343,8 @@ class MetricSetup(msgspec.Struct, frozen=True):
     popularity: Mapping[str, int]
     k: int
     max_turns: int
+    success_k: int | None = None
+    """A target among the first `success_k` items is a success; None: anywhere in the list."""
 
 
 class TrainerSetup(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from harness.api import DialogueRecord, DialogueView, MetricSetup, RunView, Scenario, Unscored, Usage
@@ -103,6 +104,8 @@ def score_run(
     absent = [name for name in reading.headline if name not in names]
     if absent:
         raise UsageError(f"headline metric {absent[0]!r} is not among the metrics: {', '.join(names)}")
+    success_k = setup.k if reading.success_k is None else reading.success_k
+    setup = msgspec.structs.replace(setup, success_k=success_k)
     for bound in metrics:
         with blame(bound.name):
             bound.metric.prepare(setup)
@@ -111,7 +114,6 @@ def score_run(
     if whole and isinstance(records, Iterator):
         records = list(records)
 
-    success_k = setup.k if reading.success_k is None else reading.success_k
     outcomes: dict[tuple[str, int], Outcome] = {}
     valid: list[tuple[str, int]] = []
     succeeded: list[Flags] = []

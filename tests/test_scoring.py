@@ -413,6 +413,21 @@ def test_success_of_a_trial_is_any_turn_and_only_the_first_k():
     assert score(run, reading=Reading(success_k=1)).summary["pass^k"]["values"][0]["value"] == 0.0
 
 
+def test_metrics_are_told_what_success_means():
+    class Told(Rank):
+        bounds = (0.0, math.inf)
+
+        def prepare(self, setup: MetricSetup) -> None:
+            self.success_k = setup.success_k
+
+        def score(self, view: Any) -> float:
+            return float(self.success_k)
+
+    run = [record("s", "a", "a", "a")]
+    assert metric(run, Told())["value"] == 5.0
+    assert metric(run, Told(), reading=Reading(success_k=2))["value"] == 2.0
+
+
 # ------------------------------------------------------------------------------------------------- unscored, and refused
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness import Catalogue, MetricSetup, RunView, Unscored
+from harness import MetricSetup, RunView, Unscored
 
 
 class _Exposure:
@@ -16,10 +16,10 @@ class _Exposure:
     bounds = (0.0, 1.0)
 
     def __init__(self, options: None = None) -> None:
-        self._catalogue = Catalogue(())
+        self._ids: frozenset[str] = frozenset()
 
     def prepare(self, setup: MetricSetup) -> None:
-        self._catalogue = setup.catalogue
+        self._ids = frozenset(setup.catalogue.ids)
 
     def _shown(self, view: RunView) -> Counter[str]:
         """How often each catalogue item stood in a list."""
@@ -27,8 +27,8 @@ class _Exposure:
         for dialogue in view.dialogues:
             for turn in dialogue.turns:
                 if turn.record is not None:
-                    counts.update(set(turn.record.items))
-        return Counter({item: count for item, count in counts.items() if self._catalogue.get(item) is not None})
+                    counts.update(self._ids.intersection(turn.record.items))
+        return counts
 
 
 class Coverage(_Exposure):
@@ -37,9 +37,9 @@ class Coverage(_Exposure):
     higher_is_better = True
 
     def score(self, view: RunView) -> float | Unscored:
-        if not len(self._catalogue):
+        if not self._ids:
             return Unscored("the catalogue is empty")
-        return len(self._shown(view)) / len(self._catalogue)
+        return len(self._shown(view)) / len(self._ids)
 
 
 class Gini(_Exposure):
@@ -50,7 +50,7 @@ class Gini(_Exposure):
 
     def score(self, view: RunView) -> float | Unscored:
         shown = self._shown(view)
-        size = len(self._catalogue)
+        size = len(self._ids)
         if not shown:
             return Unscored("nothing was recommended")
         # Items never shown come first with 0: only the others add to the sum over the ascending counts.

@@ -18,7 +18,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Options of `success`, `sr`, `at` and `interaction-gain`."""
 
     k: Annotated[
-        int | None, msgspec.Meta(description="a target among the first k items is a success; none: the whole list")
+        int | None, msgspec.Meta(ge=1, description="a target among the first k items is a success; none: the run's own rule")
     ] = None
 
 
@@ -46,7 +46,7 @@ class _Success:
         self._unscored: Unscored | None = None
 
     def prepare(self, setup: MetricSetup) -> None:
-        self._k, self._max_turns = self.options.k or setup.k, setup.max_turns
+        self._k, self._max_turns = self.options.k or setup.success_k or setup.k, setup.max_turns
         self._unscored = (
             Unscored(f"the cut-off {self._k} is beyond the list length {setup.k} of this run") if self._k > setup.k else None
         )

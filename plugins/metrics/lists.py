@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Catalogue, MetricSetup, TurnView, Unscored
+from harness import MetricSetup, TurnView, Unscored
 from harness.views import fault_turn
 
 NOT_PLAYED = Unscored("the turn was not played")
@@ -31,10 +31,10 @@ class _PerTurn:
     over_turns: Literal["last", "mean"] = "mean"
 
     def __init__(self, options: None = None) -> None:
-        self._catalogue = Catalogue(())
+        self._ids: frozenset[str] = frozenset()
 
     def prepare(self, setup: MetricSetup) -> None:
-        self._catalogue = setup.catalogue
+        self._ids = frozenset(setup.catalogue.ids)
 
 
 class Repetition(_PerTurn):
@@ -65,7 +65,7 @@ class OutOfCatalogue(_PerTurn):
         items = recorded_items(view)
         if not items:
             return NO_LIST
-        return sum(self._catalogue.get(item) is None for item in items) / len(items)
+        return sum(item not in self._ids for item in items) / len(items)
 
 
 class Validity(_PerTurn):
@@ -82,7 +82,7 @@ class Validity(_PerTurn):
         items = view.record.items
         if view.record.dropped or len(set(items)) < len(items):
             return 0.0
-        return float(all(self._catalogue.get(item) is not None for item in items))
+        return float(self._ids.issuperset(items))
 
 
 class Novelty(_PerTurn):

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from played import dialogue, make, per_turn, whole
+from played import CATALOGUE, dialogue, make, per_turn, view, whole
 
-from harness.api import TurnRecord
+from harness.api import MetricSetup, TurnRecord
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,10 @@ def test_turns_beyond_the_cap_do_not_count():
     record = msgspec.structs.replace(dialogue("xy", "xy", "xa"), stop="max_turns")
     assert whole(make("sr"), record, max_turns=2) == 0.0
     assert whole(make("at"), record, max_turns=2) == 3.0
+
+
+def test_the_runs_own_rule_of_success_is_the_default():
+    metric = make("sr")
+    metric.prepare(MetricSetup(CATALOGUE, {}, 5, 3, success_k=2))
+    assert metric.score(view(dialogue("xya", "xya", "xya"))) == 0.0
+    assert metric.score(view(dialogue("xya", "xya", "xay"))) == 1.0
