@@ -18,7 +18,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Options of `success`, `sr`, `at` and `interaction-gain`."""
 
     k: Annotated[
-        int | None, msgspec.Meta(ge=1, description="a target among the first k items is a success; none: the run's own rule")
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="a target among the first k items is a success; none: the run's own rule"),
     ] = None
 
 
