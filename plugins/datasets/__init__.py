@@ -46,3 +46,9 @@ def harness_datasets() -> Iterable[Component]:
         summary="MovieLens ml-latest-small: film genres, tags and ratings; no dialogues",
         options=at + "movielens:Options",
     )
+    yield Component(
+        "jsonl",
+        at + "jsonl.dataset:Jsonl",
+        summary="your own data in the documented JSON lines format, without code",
+        options=at + "jsonl.dataset:Options",
+    )
