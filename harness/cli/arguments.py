@@ -64,9 +64,9 @@ def variant_option() -> Decorator[Any]:
     )
 
 
-def split_option() -> Decorator[Any]:
-    """--split (parameter `split`, None when not said)."""
-    return click.option("--split", type=click.Choice(SPLITS), help="Part of the data set.  [default: test]")
+def split_option(default: str = "test") -> Decorator[Any]:
+    """--split (parameter `split`, None when not said). `default` is what the help says, no more."""
+    return click.option("--split", type=click.Choice(SPLITS), help=f"Part of the data set.  [default: {default}]")
 
 
 def json_option() -> Decorator[Any]:

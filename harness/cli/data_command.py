@@ -48,24 +48,28 @@ def command() -> None:
 @command.command("list")
 @json_option()
 def list_data(as_json: bool) -> None:
-    """List data sets with their licences and the way to get them."""
+    """List data sets with their licences, and whether `harness data get` can download them."""
     registry = Registry()
     rows: list[dict[str, Any]] = []
     for entry in registry.entries("dataset"):
-        row: dict[str, Any] = {"name": entry.name, "summary": entry.component.summary, "licence": "", "get": "", "error": None}
+        row: dict[str, Any] = {"name": entry.name, "summary": entry.component.summary, "licence": ""}
+        row |= {"how_to_get": "", "download": False, "error": None}
         try:
             card = card_of(registry, entry)
         except PluginError as error:
             row["error"] = str(error)
         else:
             if card is not None:
-                row |= {"licence": card.licence, "get": f"harness data get {entry.name}" if card.files else card.how_to_get}
+                row |= {"licence": card.licence, "how_to_get": card.how_to_get, "download": bool(card.files)}
         rows.append(row)
     if as_json:
         print_json(rows)
         return
-    shown = [(r["name"], shorten(r["licence"], 60, placeholder=" ..."), r["error"] or r["summary"]) for r in rows]
-    click.echo(table(shown, ("data set", "licence", "summary")))
+    shown = [
+        (r["name"], shorten(r["licence"], 60, placeholder=" ..."), "yes" if r["download"] else "no", r["error"] or r["summary"])
+        for r in rows
+    ]
+    click.echo(table(shown, ("data set", "licence", "data get", "summary")))
     click.echo("\n`harness show NAME` says how to get one, `harness data info NAME` counts what is in it.")
 
 
@@ -83,7 +87,7 @@ Examples:
 )
 @click.argument("name")
 @dataset_opt()
-@split_option()
+@split_option("all that there are")
 @json_option()
 def info(name: str, dataset_opt: tuple[str, ...], split: str | None, as_json: bool) -> None:
     """Load a data set and count what is in it.

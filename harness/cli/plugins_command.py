@@ -43,8 +43,9 @@ def _describe(registry: Registry, name: str, plugins: list[Plugin]) -> dict[str,
     "plugins",
     epilog="""\b
 Examples:
-  harness plugins                                  what is installed, and what each plugin offers
-  HARNESS_DISABLE_PLUGINS=some-package harness plugins    leave one out; HARNESS_PLUGINS=a,b allows only these
+  harness plugins
+  HARNESS_DISABLE_PLUGINS=a,b harness plugins    without the distributions a and b
+  HARNESS_PLUGINS=a,b harness plugins            with these and ours only
 """,
 )
 @json_option()

@@ -28,7 +28,7 @@ Examples:
   harness show redial                 a data set, with licence, citation and how to get it
   harness show ndcg@10                a metric
   harness show my-package:bm25        the one of that distribution, where two offer the name
-  harness show popular --kind metric  where a metric and a recommender have one name
+  harness show random --kind recommender
 """,
 )
 @click.argument("name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,17 +41,16 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def counts(out: str) -> dict[str, list[str]]:
     """The counts' table: label -> one value per split."""
-    import re
-
     table = next(part for part in out.split("\n\n") if part.startswith("count"))
     cut = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
     return {row[0]: row[1:] for row in cut}
 
 
 @pytest.mark.usefixtures("club")
-def test_list_shows_licences(harness: Callable) -> None:
-    line = next(line for line in harness("data", "list").out.splitlines() if line.startswith("club"))
-    assert line.split()[1:] == ["CC0", "four", "films"]
+def test_list_shows_licences_and_what_can_be_downloaded(harness: Callable) -> None:
+    lines = {line.split()[0]: line.split()[1:] for line in harness("data", "list").out.splitlines() if line.strip()}
+    assert lines["club"] == ["CC0", "no", "four", "films"]
+    assert lines["remote"] == ["CC0", "yes", "to", "be", "downloaded"]
 
 
 # By hand, from the four films of conftest.py: s1 and s2 come from d1, s3 from d2. The context of s2 names one of its two
