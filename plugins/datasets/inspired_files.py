@@ -18,7 +18,7 @@ from .files import DataFile, field, read_json
 from .tables import read_csv, read_tsv
 
 ROLES: dict[str, Role] = {"RECOMMENDER": "recommender", "SEEKER": "seeker"}
-LABELS = ("accept_rating_good", "accept_rating_mod", "accept_others", "accept_uninterested", "reject", "")
+LABELS = ("accept_rating_good", "accept_rating_mod", "accept_others", "accept_uninterested", "reject")
 COLUMNS = ("dialog_id", "speaker", "text", "movies", "movie_dict", "fine_label", "movie_id")
 
 _MAX_CELL = 100_000
@@ -67,7 +67,9 @@ def read_official(file: DataFile, repairs: Counter[str]) -> list[Dialogue]:
             raise DataError(f"{where}: column 'dialog_id' is empty")
         if row["movie_dict"] not in listings:
             listings[row["movie_dict"]] = dict_titles(row["movie_dict"], f"{where}: column 'movie_dict'")
-        draft = drafts.setdefault(dialogue, _Draft(_label(row["fine_label"], where), row["movie_id"].strip(), (), []))
+        draft = drafts.get(dialogue)
+        if draft is None:
+            draft = drafts[dialogue] = _Draft(_label(row["fine_label"], repairs), row["movie_id"].strip(), (), [])
         draft.listed = unique((*draft.listed, *listings[row["movie_dict"]]))
         draft.utterances.append(_utterance(row["speaker"], row["text"], split_titles(row["movies"], repairs), where, repairs))
     return [_finish(dialogue, draft, repairs) for dialogue, draft in drafts.items()]
@@ -86,7 +88,7 @@ def read_inspired2(file: DataFile, prefix: str, repairs: Counter[str]) -> list[D
         mentions = entry.get("movie_mentions", {})
         # The file holds Python dict literals inside of strings here.
         listed = dict_titles(mentions, f"{where}: field 'movie_mentions'") if isinstance(mentions, str) else tuple(mentions)
-        draft = _Draft(_label(field(entry, "fine_label", str, where, ""), where), "", listed, [])
+        draft = _Draft(_label(field(entry, "fine_label", str, where, ""), repairs), "", listed, [])
         for position, utterance in enumerate(field(entry, "dialog", list, where), 1):
             here = f"{where}: utterance {position}"
             if not isinstance(utterance, dict):
@@ -176,11 +178,13 @@ def _literal(cell: str, kind: type, where: str) -> Any:
     return content
 
 
-def _label(cell: str, where: str) -> str:
-    label = "" if cell.strip() == "nan" else cell.strip()
-    if label not in LABELS:
-        raise DataError(f"{where}: field 'fine_label': expected one of {', '.join(LABELS[:-1])}, found {label!r}")
-    return label
+def _label(cell: str, repairs: Counter[str]) -> str:
+    """The label if it is a known one, else none: a new label must not make the dialogues unusable."""
+    label = cell.strip()
+    if label in LABELS:
+        return label
+    repairs["unknown acceptance labels passed over"] += label not in ("", "nan")
+    return ""
 
 
 def _utterance(speaker: str, text: str, titles: Iterable[str], where: str, repairs: Counter[str]) -> Turn:

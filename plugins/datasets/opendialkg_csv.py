@@ -135,12 +135,12 @@ def _path(entry: dict[str, Any], where: str) -> tuple[Triple, ...]:
     path = field(field(entry, "metadata", dict, where), "path", list, where)
     triples = path[1] if len(path) > 1 and isinstance(path[1], list) else None
     if triples is None or not all(
-        isinstance(t, list) and len(t) == 3 and all(isinstance(part, str) for part in t) for t in triples
+        isinstance(t, list) and len(t) == 3 and all(isinstance(part, str | int) for part in t) for t in triples
     ):
         raise DataError(
             f"{where}: field 'metadata.path': expected [score, [[head, relation, tail], ...], sentence], found {path!r:.80}"
         )
-    return tuple((head, relation, tail) for head, relation, tail in triples)
+    return tuple((str(head), str(relation), str(tail)) for head, relation, tail in triples)
 
 
 def link(utterances: Iterable[Utterance], ids: Mapping[str, str]) -> tuple[Message, ...]:

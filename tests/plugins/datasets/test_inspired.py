@@ -106,6 +106,14 @@ def test_labels_count_where_one_film_only_was_offered(folder):
     assert (dialogue.liked, dialogue.disliked) == ((), ("Beta & Co (2001)",))
 
 
+def test_an_unknown_label_is_counted_and_not_used(folder):
+    split = load(
+        write(folder, dev=list(rows("v1", (S, "hi there", ""), (R, "Alpha", "Alpha (1999)"), label="adored"))), "validation"
+    )
+    assert split.scenarios[0].need.liked_items == ()
+    assert "repaired in all files: 1 x unknown acceptance labels passed over" in split.notes
+
+
 def test_movie_database_names_the_offered_film_and_its_facts(folder):
     (folder / "movie_database.tsv").write_text(
         "title\tyear\tgenre\tdirector\tactors\tshort_plot\tvideo_id\n"
@@ -261,7 +269,6 @@ def test_cells_are_read_as_literals_and_never_run(cell):
     [
         ({"speaker": "BOT"}, r"test_set\.tsv:2: field 'speaker': expected RECOMMENDER or SEEKER, found 'BOT'"),
         ({"movie_dict": "{'A': "}, r"test_set\.tsv:2: column 'movie_dict': expected a Python dict literal"),
-        ({"fine_label": "good"}, r"test_set\.tsv:2: field 'fine_label': expected one of accept_rating_good"),
         ({"dialog_id": " "}, r"test_set\.tsv:2: column 'dialog_id' is empty"),
         ({"text": "a\tb"}, r"test_set\.tsv:2: expected 19 cells"),
     ],

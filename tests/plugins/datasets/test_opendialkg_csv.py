@@ -98,13 +98,15 @@ def test_triples_file_adds_works_and_facts(tmp_path):
         chat("user", "1: a drama?"),
         walk("assistant", ("Drama", "~has_genre", "Delta")),
         chat("assistant", "Watch Delta"),
+        walk("user", ("Delta", "release_year", 1983)),
+        chat("user", "When was it made?"),
     ]
     folder = write(tmp_path, [talk])
     assert len(load(folder).catalogue) == 0
-    triples = "Delta\twritten_by\tCy Dee\nDelta\trelease_year\t1984\nEpsilon\twritten_by\tCy Dee\nbroken line\n"
-    (folder / "opendialkg_triples.txt").write_text(triples, encoding="utf-8")
+    facts = ["Delta\twritten_by\tCy Dee", "Delta\trelease_year\t1984", "Delta\trelease_year\tunknown", "broken line"]
+    (folder / "opendialkg_triples.txt").write_text("\n".join([*facts, "Epsilon\twritten_by\tCy Dee", ""]), encoding="utf-8")
     (delta,) = load(folder).catalogue
-    assert (delta.id, delta.year) == ("Delta", 1984)
+    assert (delta.id, delta.year) == ("Delta", 1983)  # the earliest that is given
     assert delta.attributes == {"writer": ("Cy Dee",), "genre": ("Drama",)}
     rows = [row for name in ("train", "validation", "test") for row in load(folder, name).scenarios]
     assert [row.need.targets for row in rows] == [("Delta",)]
