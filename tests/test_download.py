@@ -36,6 +36,9 @@ class Site(http.server.ThreadingHTTPServer):
         self.asked: list[str | None] = []
         self.base = f"http://127.0.0.1:{self.server_port}"
 
+    def handle_error(self, request, client_address):
+        """A client that hangs up early is part of the tests."""
+
 
 class Page(http.server.BaseHTTPRequestHandler):
     server: Site

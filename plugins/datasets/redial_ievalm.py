@@ -26,6 +26,7 @@ _FILES = {
     "validation": "valid_data_processed.jsonl",
     "test": "test_data_processed.jsonl",
 }
+_PUBLISHED_ROWS = {"test": 3_341, "validation": 2_716}
 COMMIT = "162e2f442fb0799550af587dce0285a2d5ca897f"
 _BASE = f"https://raw.githubusercontent.com/RUCAIBox/iEvaLM-CRS/{COMMIT}/data"
 
@@ -39,7 +40,7 @@ CARD = DatasetCard(
     homepage="https://github.com/RUCAIBox/iEvaLM-CRS",
     how_to_get="By hand: from https://github.com/RUCAIBox/iEvaLM-CRS copy id2info.json (data/redial) and the "
     "*_data_processed.jsonl files (data/redial_eval) into a folder; give it as path=FOLDER or as $HARNESS_DATA/redial_ievalm. "
-    "Labels and, without train_data_processed.jsonl, training come from the data set redial, if it is there",
+    "Labels (and training dialogues, without train_data_processed.jsonl) come from the data set redial, if that is there",
     files=(
         RemoteFile(
             "id2info.json",
@@ -107,7 +108,11 @@ class RedialIevalm:
         training, notes = self._training(records, raw, linker, names, labels)
         if split in records:
             scenarios = [_scenario(r, names, catalogue, labels) for r in records[split]]
-            notes.insert(0, f"{split}: {len(scenarios):,} rows of {len({r.dialogue for r in records[split]}):,} dialogues")
+            held, published = len(scenarios), _PUBLISHED_ROWS.get(split)
+            differs = (
+                f"; the published file has {published:,}: this is another row set" if published not in (None, held) else ""
+            )
+            notes.insert(0, f"{split}: {held:,} rows of {len({r.dialogue for r in records[split]}):,} dialogues{differs}")
         elif training:
             scenarios = cut(training, catalogue)
             notes.insert(0, f"train: {len(scenarios):,} rows cut from the raw dialogues at every recommender turn with an item")

@@ -129,6 +129,8 @@ class _Reader:
 
     def _read_header(self, place: tuple[str, int], raw: bytes) -> None:
         content = self._decoded(place, raw)
+        if content is None:
+            raise _Stop
         if type(content) is not dict or content.get("format") != FORMAT:
             self._problem(place, "format", f'the first line must be {{"format":"{FORMAT}","version":{VERSION},...}}')
             raise _Stop

@@ -279,7 +279,7 @@ def test_headers_and_whole_files(tmp_path, lines, says):
 
 
 def test_foreign_text_is_one_problem_and_bad_bytes_have_a_line(tmp_path):
-    assert len(problems(tmp_path, *["a,b,c"] * 50)) <= 2
+    assert len(problems(tmp_path, *["a,b,c"] * 50)) == 1
     file = tmp_path / "x.jsonl"
     file.write_bytes(json.dumps(HEADER).encode() + b"\n" + json.dumps(item()).encode() + b'\n{"type":"item","id":"\xff"}\n')
     assert Jsonl().validate(file) == [f"{file}:3: not UTF-8 text (invalid start byte); save the file as UTF-8"]
@@ -386,7 +386,7 @@ def any_splits(draw):
     return splits
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(any_splits())
 def test_any_splits_come_back_equal(tmp_path_factory, splits):
     out = tmp_path_factory.mktemp("round") / "x.jsonl"

@@ -9,6 +9,7 @@ from tiny_redial import RECOMMENDER, SEEKER, dialogue, film, simple, write_info,
 
 from harness.api import Conversation
 from harness.errors import DataError
+from harness.scenarios import novel
 from harness_plugins.datasets.ievalm_records import place_names
 from harness_plugins.datasets.redial import Options as RawOptions
 from harness_plugins.datasets.redial import Redial
@@ -70,6 +71,7 @@ def test_rows_roles_targets_and_links(tmp_path):
     assert [i.id for i in loaded.catalogue] == ["101", "102", "104"]
     assert (loaded.catalogue[2].title, loaded.catalogue[2].year) == ("Paper Kingdoms", 2012)
     assert len(load(tmp_path / "redial_ievalm", "validation").scenarios) == 1
+    assert "3 rows of 2 dialogues; the published file has 3,341: this is another row set" in notes(loaded)
 
 
 def test_mentioned_items_are_exactly_the_linked_ones(tmp_path):
@@ -217,6 +219,8 @@ def test_real_test_rows_and_the_repetition_shortcut():
         first += len(set(ranked[:1]) & set(scenario.need.targets))
         ten += len(set(ranked[:10]) & set(scenario.need.targets))
     assert (repeated, labels) == (362, 3838)
+    for scenario in novel(loaded.scenarios):  # there, repeating what was mentioned scores exactly 0
+        assert not set(Conversation(scenario.context).mentioned) & set(scenario.need.targets)
     assert first / labels == pytest.approx(0.05, abs=0.005)
     assert ten / labels == pytest.approx(0.10, abs=0.01)
 
