@@ -1,0 +1,77 @@
+"""The one interface to language models: messages in; text, usage and finish reason out; asynchronous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from harness.api import Usage
+from harness.errors import HarnessError
+
+
+class LlmError(HarnessError):
+    """A model can't be used as asked: no key, wrong name, not there. Ends the run at once (exit code 2)."""
+
+
+class RefusedError(Exception):
+    """The model answered, but with nothing usable: content filter, refusal, no choices. A fault of the role that asked."""
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One message of a prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call. Everything here is part of the cache key.
+
+    `schema` is a JSON schema that the answer must follow, where the backend can hold the model to it; `seed` is used where the
+    backend samples (temperature > 0).
+    """
+
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    schema: dict[str, Any] | None = None
+
+
+class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came back. `finish` is "stop", "length" or what the server said."""
+
+    text: str
+    finish: str = "stop"
+    usage: Usage = Usage()
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A backend, or a layer around one.
+
+    Raises TransportError (try again), RefusedError (a fault), BudgetExceeded (stop), LlmError
+    (a user's mistake).
+    """
+
+    name: str
+    """The string that chose it, "openai:gpt-4o-mini"."""
+
+    async def chat(self, request: ChatRequest) -> Completion: ...
+
+    async def score(self, messages: Sequence[ChatMessage], continuations: Sequence[str]) -> list[float]:
+        """Log-probability (natural, summed over tokens) of each continuation as the assistant's answer.
+
+        Raises LlmError where the backend has no log-probabilities.
+        """
+        ...
+
+    def revision(self) -> dict[str, Any]:
+        """For the fingerprint: backend, model, weights' hash where they are local; no address, no key."""
+        ...
+
+    async def close(self) -> None: ...
