@@ -31,7 +31,7 @@ class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 4
     feedback: Annotated[
         float, msgspec.Meta(ge=0, description="weight of what is said in answer to a recommendation, against the context")
-    ] = 1.0
+    ] = 4.0
     negative: Annotated[
         float, msgspec.Meta(ge=0, description="weight, subtracted, of words in negated clauses; 0 drops them")
     ] = 0.0

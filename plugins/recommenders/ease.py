@@ -47,8 +47,8 @@ def item_weights(gram: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
     inverse, failed_too = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if failed or failed_too:
         raise np.linalg.LinAlgError(f"EASE: the regularised Gram matrix is not positive definite; raise l2 (now {l2})")
-    upper = np.triu_indices_from(inverse, 1)
-    inverse[upper] = inverse.T[upper]
+    for row in range(len(inverse) - 1):  # LAPACK fills the lower triangle; row by row needs no memory
+        inverse[row, row + 1 :] = inverse[row + 1 :, row]
     diagonal = np.diag(inverse).copy()
     inverse /= -diagonal
     inverse[np.diag_indices_from(inverse)] = 0.0
@@ -88,7 +88,7 @@ class Ease(CatalogueScorer):
         self._known = np.flatnonzero(np.bincount(shared.indices, minlength=matrix.shape[1]))
         self._row_of = {int(column): row for row, column in enumerate(self._known)}
         gram = matrix[:, self._known]
-        self._weights = item_weights((gram.T @ gram).toarray(), self._options.l2).astype(np.float32)
+        self._weights = item_weights((gram.T @ gram).toarray(), self._options.l2).astype(np.float32, order="C")
 
     def scores(self, conversation: Conversation) -> Scores:
         total = np.zeros(len(self._known))

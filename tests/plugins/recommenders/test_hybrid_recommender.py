@@ -38,6 +38,17 @@ def test_excluded_items_hold_no_rank() -> None:
     assert list(zip(listed.items, listed.scores, strict=True)) == [("f0", 1.0), ("f1", 0.5)]
 
 
+def test_an_answer_with_attributes_raises_the_attribute_members_vote() -> None:
+    options = {"members": ("popularity", "attribute-match"), "weights": (1.0, 1.0), "constant": 0.0, "feedback": 3.0}
+    hybrid = prepared("hybrid", TRAINING, **options)
+    in_context = hybrid.recommend(talk(seeker("horror")), 1)
+    assert in_context.scores == pytest.approx([1 + 1 / 3], rel=1e-6)  # f1: third in popularity, first of its attribute
+    vague = talk(seeker("horror"), shown("f3"), seeker("hm, something else", rejected=["f3"]), turn=2)
+    assert hybrid.recommend(vague, 1).scores == in_context.scores
+    told = talk(seeker("hello"), shown("f3"), seeker("I want horror", rejected=["f3"]), turn=2)
+    assert hybrid.recommend(told, 1).scores == pytest.approx([3 + 1 / 3], rel=1e-6)
+
+
 def test_places_beyond_the_depth_do_not_vote() -> None:
     options = {"members": ("popularity",), "weights": (1.0,), "depth": 2}
     listed = prepared("hybrid", TRAINING, **options).recommend(talk(), 8)
