@@ -152,7 +152,7 @@ async def _worker(
             dialogue = make(position, trial)
             try:
                 record = await dialogue.play()
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, BudgetExceeded):
                 write(dialogue.record("cancelled"))
                 raise
             write(record)

@@ -22,6 +22,8 @@ from harness.scenarios import data_hash
 PATIENCE = 30 * 24 * 3600.0
 """Seconds that a call may take: a person thinks as long as a person likes. Ctrl-C ends a recommender that hangs."""
 
+FAULTS = ("recommender_fault", "simulator_fault", "transport")
+
 
 @click.command(
     "chat",
@@ -103,7 +105,7 @@ def command(
         click.echo(f"stopped: {outcome.stopped}", err=True)
     if outcome.interrupted:
         return 130
-    return int(not records or records[-1].stop in ("recommender_fault", "simulator_fault", "transport"))
+    return int(bool(outcome.stopped) or not records or records[-1].stop in FAULTS)
 
 
 def occasion(assembly: Assembly, scenario: str | None, say: str | None) -> Assembly:

@@ -66,7 +66,7 @@ def list_data(as_json: bool) -> None:
         print_json(rows)
         return
     shown = [
-        (r["name"], shorten(r["licence"], 60, placeholder=" ..."), "yes" if r["download"] else "no", r["error"] or r["summary"])
+        (r["name"], shorten(r["licence"], 40, placeholder=" ..."), "yes" if r["download"] else "no", r["error"] or r["summary"])
         for r in rows
     ]
     click.echo(table(shown, ("data set", "licence", "data get", "summary")))

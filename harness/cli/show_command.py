@@ -145,8 +145,9 @@ def _text(shown: dict[str, Any]) -> str:
         parts.append(card_text(msgspec.convert(shown["card"], DatasetCard)))
     if shown["options"]:
         flag = OPTION_FLAGS.get(shown["kind"])
-        heading = f"option ({flag} NAME=VALUE)" if flag else "option"
-        parts.append(table([tuple(row.values()) for row in shown["options"]], (heading, "type", "default", "description")))
+        given = [tuple(row.values()) for row in shown["options"]]
+        heading = f"Options, each set with {flag} NAME=VALUE:\n\n" if flag else ""
+        parts.append(heading + table(given, ("option", "type", "default", "description")))
     elif not shown["error"]:
         parts.append("It has no options.")
     return "\n\n".join(parts)

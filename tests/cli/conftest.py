@@ -29,6 +29,7 @@ FILM_CLUB = {
             yield Component("shelf", "film_club.rec:Shelf", "in the order of the shelf", "film_club.rec:Options",
                             trained_on=("club",))
             yield Component("drunk", "film_club.rec:Drunk", summary="raises")
+            yield Component("spender", "film_club.rec:Spender", summary="its money ends")
             yield Component("ghost", "film_club.nowhere:Ghost", summary="its module is not there")
             yield Component("antique", "film_club.rec:Shelf", summary="of another age", api=0)
 
@@ -41,7 +42,7 @@ FILM_CLUB = {
 
         import msgspec
 
-        from harness import Recommendation
+        from harness import BudgetExceeded, Recommendation
 
         class Options(msgspec.Struct, frozen=True, kw_only=True):
             greeting: Annotated[str, msgspec.Meta(description="what it says first")] = "Hello."
@@ -70,6 +71,12 @@ FILM_CLUB = {
             def prepare(self, setup): ...
             def recommend(self, conversation, k):
                 raise RuntimeError("hic")
+
+        class Spender(Drunk):
+            def recommend(self, conversation, k):
+                if conversation.turn > 1:
+                    raise BudgetExceeded("3 dollars are spent")
+                return Recommendation(("a",), "Alien?")
     ''',
     "film_club/data.py": """
         import os

@@ -114,6 +114,14 @@ def test_a_recommender_that_fails_ends_the_chat_with_its_reason(chat: Callable) 
     assert "RuntimeError: hic" in ran.out
 
 
+def test_a_spent_budget_ends_the_chat_with_what_was_said(chat: Callable) -> None:
+    ran, record = chat("yes\n", rec="spender")
+    assert ran.code == 1
+    assert "3 dollars are spent" in ran.err
+    assert record.stop == "cancelled"
+    assert [turn.user_text for turn in record.turns] == ["yes"]
+
+
 def test_a_folder_with_a_run_is_left_alone(chat: Callable) -> None:
     _, before = chat("one\n")
     ran, after = chat("two\n")

@@ -18,7 +18,7 @@ def test_each_distribution_with_version_entry_points_and_what_it_offers(harness:
     assert club.startswith("film-club 1.2")
     assert "entry point club = film_club: ok" in club
     assert "data sets: by-hand, club, remote" in club
-    assert "recommenders: antique, drunk, ghost, shelf" in club
+    assert "recommenders: antique, drunk, ghost, shelf, spender" in club
     assert "observes: harness_dialogue_finished" in club
 
 
@@ -42,6 +42,6 @@ def test_one_that_is_left_out_is_gone_and_the_switch_is_told(harness: Callable, 
 @pytest.mark.usefixtures("troubles")
 def test_json(harness: Callable) -> None:
     found = {each["distribution"]: each for each in json.loads(harness("plugins", "--json").out)}
-    assert found["film-club"]["offers"]["recommender"] == ["antique", "drunk", "ghost", "shelf"]
+    assert found["film-club"]["offers"]["recommender"] == ["antique", "drunk", "ghost", "shelf", "spender"]
     assert found["broken-plugin"]["entry_points"][0]["error"].startswith("ModuleNotFoundError")
     assert found["broken-plugin"]["offers"] == {}
