@@ -98,7 +98,7 @@ def read_graph(folder: Path) -> Source | None:
                 raise DataError(f"{files[2]}: node {numbers[name]}: expected [relation, tail] pairs, found {edge!r:.60}")
             facet, wanted = CFCRS_RELATIONS.get(edge[0], ("", ""))
             tail = names.get(edge[1])
-            if facet and tail is not None and types.get(tail) == wanted:
+            if facet and tail and types.get(tail) == wanted:
                 found.setdefault(facet, []).append(tail)
         title, year = split_year(name)
         films.append(
