@@ -7,7 +7,7 @@ exact over normalised titles and aliases: one pass over the text, independent of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -18,36 +18,47 @@ from harness.text import PhraseIndex, tokenise
 LeakPolicy = Literal["redact", "keep", "stop"]
 WITHHELD = "[title withheld]"
 
-_YEAR = re.compile(r"\s*[\(\[]?\s*((?:18|19|20)\d\d)\s*[\)\]]?")
-_NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "2": "ii", "3": "iii",
-             "4": "iv", "5": "v", "6": "vi", "7": "vii", "8": "viii", "9": "ix"}  # fmt: skip
+_YEAR = re.compile(r"\s*([\(\[])?\s*((?:18|19|20)\d\d)(?!\d)(?:\s*[\)\]])?")
+_ROMAN = "i ii iii iv v vi vii viii ix x xi xii".split()
+_SPELLED = "one two three four five six seven eight nine ten eleven twelve".split()
+_NUMERALS = {r: str(n) for n, r in enumerate(_ROMAN, 1) if n > 1} | {w: str(n) for n, w in enumerate(_SPELLED, 1)}
+_DIGITS_TO = ({str(n): r for n, r in enumerate(_ROMAN, 1) if n > 1}, {str(n): w for n, w in enumerate(_SPELLED, 1)})
+_PARTS = ("part", "vol", "volume", "chapter", "episode")
+_INNER = re.compile(r"(?<=\w)[-.·*](?=\w)")
+_TRAILING = re.compile(r"^(.+), (the|a|an)$", re.IGNORECASE)
 _ARTICLES = ("the", "a", "an")
+_WORD_BEFORE = re.compile(r"[\w,)] (\w+) $")
+_WORD_AFTER = re.compile(r" (\w+)")
 _QUOTES = "\"'“”‘’«»*_"
 # Words that are ordinary English as well as titles ("It", "Up", "Get Out"). A title made of them alone counts only where it is
-# written as one: with its year, in quotes, or capitalised inside a sentence.
+# written as one: with its year in brackets, in quotes, or capitalised inside a sentence.
 _ORDINARY = frozenset(
     """action animation comedy documentary drama fantasy musical mystery romance thriller western
-    a about after again all alien aliens alive alone along also always am an and angel animal another any anything apart are
-    around as at away baby back bad be beast beautiful because been before begin behind believe best better between beyond big
-    birds black blind blood blow blue body book born both boy boys brave bright bring brother brothers but by bye call can cars
-    change chance choice city clean click clue cold come contact cool country crash crazy crime cube cut dark day days dead dear
-    deep do does doing dogs done down dream dreams drive dune each easy edge end enemy enough epic even ever every everything
-    evil face faith fall family fame far fast father fear fight fire first flight fly for forever found fracture free freedom
-    friday friend friends from frozen full fun funny game get gift girl girls give go going gone good grand gravity great
-    green guess half hall hand happy hard have he head heart heat heaven help her here hero hidden high him his hit hold holiday
-    home hope horror hot house how hush i if in inside into is it its jaws joy jump just keep kids kill king kiss know last late
-    law leave left legend let liar life lift light like lion little live lock long look looking lost love lucky mad man me meet
-    men milk mind mine miracle misery monster moon more most mother move movie movies much mud must my need never new next night
-    no nothing notice now of off old on once one only open or other our out over own paid parents party passengers past pay
-    people perfect pi pick platoon play please power private problem pulse push queen race rain ray ready real red remember rent
-    rest ride right rings road room rope run rush safe same saw say scream sea second see serenity seven shaft she shine short
-    show sick signs silence sing single sister sisters six sky sleep sleepers smile snatch so some something song speed split
-    spotlight spy star stars stay step still stop strange street strong super sure surprise take taken talk tell ten than that
-    the them then there these they thing things think this those three thunder time to today together tomorrow tonight too
-    touch town toy traffic trapped true truth try tully turn twins two under unfaithful until up us very vice walk wall want war
-    warrior was watch water way we wedding week well were what when where which who whole why wild will win wings winter wish
-    with within without witness woman women wonder word words work world would wow year years yes yesterday yet you young
-    your""".split()
+    a about after again alien aliens alive all allied alone along also always am an and angel animal another any anything
+    apart are around arrival artist as at away baby back bad be beast beautiful because been before begin behind believe best
+    better between beyond big birds black blind blood blow blue body book born both boy boys brave bright bring brother
+    brothers but by bye call can cars casino cell chance change choice city classic clean click closer clown clue cold college
+    come contact cool core country crash crazy crime cube cut dark date day days dead dear deep disaster do does dogs doing
+    done doubt down downfall dream dreams drive dune each easy edge election end ending enemy enough epic even ever every
+    everything evil face faith fall fame family far fast father fear fight fire first flight fly focus football for forever
+    found fracture free freedom friday friend friends from frozen full fun funny game get ghost gift girl girls give glass go
+    going gone good grand gravity great green guess half hall hand happening happy hard have haven he head heart heat heaven
+    help her here hero hidden high him his hit hold holes holiday hollywood home homecoming hope horror hot hours house how
+    hush i identity if in inside into is island it its joy judge jump just justice keep kids kill king kiss know knowing last
+    late law leave left legend let liar life lift light like lion little live lock long look looking lost love loved luck
+    lucky mad man mask master me meet men milk mind mine miracle misery monster moon more most mother move movie movies much
+    mud must my need never new next nice night no nothing notice now of off old on once one only open or other others our out
+    over overboard own paid parents party passengers past pay people perfect pets pi pick play please popcorn post power
+    precious prisoners private problem proposal pulse punch push queen race rain ray ready real rec red remember rent rest
+    ride right rings road rock room rope run rush safe salt same saw say scary score scream sea second see serenity seven she
+    shine short show sick sideways signs silence sing single sister sisters six sky sleep sleepers smile snatch so some
+    something song soul species speed spirit splash split spotlight spring spy star stars stay step still stop strange street
+    strong summer sunshine super superhero sure surprise tag take taken talk tell ten than that the them then there these they
+    thing things think this those three thunder time to today together tomorrow tonight too touch tourist town toy traffic
+    trap trapped true truth try turn twins two under unfaithful unknown until up us vacation very vice village visit vow walk
+    wall want wanted war warrior was watch water wave way we wedding week weekend well were what when where which who whole
+    why wild will win wings winter wish with within without witness woman women wonder word words work world would wow
+    wrestler year years yes yesterday yet you young your""".split()
 )
 
 
@@ -57,6 +68,17 @@ class GateResult(msgspec.Struct, frozen=True):
     text: str
     leaks: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
+
+
+class _Title(msgspec.Struct, frozen=True):
+    """A title in a text: its place, where its year ends if one is said, whose title it is, and whether the year fits (two
+    films of one title: the year decides; off by one is a slip)."""
+
+    start: int
+    end: int
+    stop: int
+    ids: tuple[str, ...]
+    fits: bool
 
 
 class LeakGate:
@@ -74,10 +96,20 @@ class LeakGate:
                 self._add(name, item.id)
 
     def _add(self, name: str, item_id: str) -> None:
-        spellings = {name, name.replace("-", ""), name.replace("&", " and ")}
-        spellings |= {" ".join(_NUMERALS.get(t.norm, t.norm) for t in tokenise(name))}
-        for spelling in spellings:
-            self._add_words([t.norm for t in tokenise(spelling)], item_id)
+        name = _TRAILING.sub(r"\2 \1", name)
+        # "Spider-Man" and "Spiderman", "L.A." and "LA", "&" and "and"
+        for spelling in {name, _INNER.sub("", name), name.replace("&", " and ")}:
+            words = [t.norm for t in tokenise(spelling)]
+            self._add_words(words, item_id)
+            digits = [_NUMERALS.get(w, w) for w in words]
+            if any(w.isdigit() for w in digits):  # "Rocky II", "Rocky 2", "Ten Things", "Part Two", "Vol. 2"
+                short = [
+                    w for w, after in zip(digits, (*digits[1:], ""), strict=True) if w not in _PARTS or not after.isdigit()
+                ]
+                for written in (digits, short):
+                    self._add_words(written, item_id)
+                    for table in _DIGITS_TO:
+                        self._add_words([table.get(w, w) for w in written], item_id)
 
     def _add_words(self, words: list[str], item_id: str) -> None:
         if not words:
@@ -85,11 +117,10 @@ class LeakGate:
         self._index.add(" ".join(words), item_id)
         self._note(words)
         if len(words) > 1 and words[0] in _ARTICLES:
-            # "the matrix" is also called "matrix"; "a man" is not called "man", but then the word is an ordinary one.
-            self._index.add(" ".join(words[1:]), item_id)
-            self._note(words[1:])
-        if len(words) > 2 and words[-1] in _ARTICLES:  # "Matrix, The"
-            self._index.add(" ".join((words[-1], *words[:-1])), item_id)
+            # "the matrix" is also called "matrix" or "matrix, the"; "a man" is not called "man", but that is an ordinary word.
+            for shorter in (words[1:], [*words[1:], words[0]]):
+                self._index.add(" ".join(shorter), item_id)
+                self._note(shorter)
 
     def _note(self, words: list[str]) -> None:
         if all(w in _ORDINARY or len(w) == 1 or w.isdigit() for w in words):
@@ -102,43 +133,58 @@ class LeakGate:
         named: dict[str, None] = {}
         pieces: list[str] = []
         position = 0
-        for match in self._index.find(text):
-            start, end, payloads = match.start, match.end, match.payloads
-            year = _YEAR.match(text, end)
-            if not self._is_title(text, start, end, year is not None):
-                continue
-            ids = self._of_year(payloads, int(year.group(1)) if year else None)
-            secret = [i for i in ids if i in hidden]
+        for title in self._titles(text):
+            secret = [i for i in title.ids if i in hidden]
             if not secret:
-                named.update(dict.fromkeys(ids))
+                named.update(dict.fromkeys(title.ids))
                 continue
             leaks.update(dict.fromkeys(secret))
-            if policy == "redact":
-                pieces += (text[position:start], WITHHELD)
-                position = year.end() if year else end
+            if policy == "redact" and title.stop > position:
+                if title.start >= position:
+                    pieces += (text[position : title.start], WITHHELD)
+                position = title.stop
         pieces.append(text[position:])
-        return GateResult("".join(pieces), tuple(leaks), tuple(named))
+        return GateResult("".join(pieces), tuple(leaks), tuple(i for i in named if i not in leaks))
 
-    def _of_year(self, payloads: tuple[str, ...], year: int | None) -> tuple[str, ...]:
-        """Two films of one title: the year decides, where one is said and it fits one of them (off by one is a slip)."""
-        if year is None or len(payloads) == 1:
-            return payloads
-        fitting = tuple(i for i in payloads if abs((self._years[i] or 0) - year) <= 1)
-        return fitting or payloads
+    def _titles(self, text: str) -> Iterator[_Title]:
+        """What the text names as a title, by place. Of titles inside one another the longest counts, unless only a shorter
+        one fits the year that is said; titles that merely overlap all count."""
+        found, shouted = [], text.isupper()
+        for match in self._index.every(tokenise(text)):
+            said = _YEAR.match(text, match.end)
+            if self._is_title(text, match.start, match.end, dated=bool(said and said.group(1)), shouted=shouted):
+                year = int(said.group(2)) if said else None
+                fitting = tuple(i for i in match.payloads if year and abs((self._years[i] or 0) - year) <= 1)
+                stop = said.end() if said else match.end
+                found.append(_Title(match.start, match.end, stop, fitting or match.payloads, bool(fitting)))
+        fitted = {title.end for title in found if title.fits}
+        reach = 0
+        for title in sorted(found, key=lambda title: (title.start, -title.end)):
+            if title.end > reach and (title.fits or title.end not in fitted):
+                reach = title.end
+                yield title
 
-    def _is_title(self, text: str, start: int, end: int, year: bool) -> bool:
+    def _is_title(self, text: str, start: int, end: int, *, dated: bool, shouted: bool) -> bool:
+        """Ordinary words are a title where they are written as one: with the year in brackets, in quotes, or capitalised."""
         surface = text[start:end]
         words = tokenise(surface)
-        if " ".join(w.norm for w in words) not in self._ordinary:
+        if " ".join(w.norm for w in words) not in self._ordinary or dated:
             return True
-        if year or (start > 0 and text[start - 1] in _QUOTES and end < len(text) and text[end] in _QUOTES):
+        if start > 0 and text[start - 1] in _QUOTES and end < len(text) and text[end] in _QUOTES:
             return True
-        # Capitalised as a title: each word of more than three letters, the first and the last; not merely a sentence's start.
-        shown = [surface[w.start : w.end] for w in tokenise(surface)]
-        capital = shown[0][:1].isupper() and shown[-1][:1].isupper() and all(s[:1].isupper() for s in shown if len(s) > 3)
-        if not capital or surface in ("I", "A"):
-            return False
-        if len(shown) > 1:
-            return not surface.isupper() or not text.isupper()
-        before = text[:start].rstrip()
-        return bool(before) and before[-1] not in ".!?:;\n-–—" and not text.isupper()
+        shown = [surface[w.start : w.end] for w in words]
+        if len(shown) == 1:
+            return shown[0][0].isupper() and shown[0] not in ("I", "A") and not shouted and _stands_alone(text, start, end)
+        # As titles are: the first word, the last, and each of more than three letters.
+        large = [s[0].isupper() or s[0].isdigit() for s in shown]
+        return large[0] and large[-1] and all(big or len(s) <= 3 for big, s in zip(large, shown, strict=True)) and not shouted
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """A capitalised word inside a sentence which isn't a piece of a longer name ("Chris Rock")."""
+    before = text[max(0, start - 40) : start]
+    told = before.rstrip(_QUOTES + " \t([")
+    if not told or told[-1] in ".!?:;…\n-–—":
+        return False
+    neighbours = (_WORD_BEFORE.search(before), _WORD_AFTER.match(text, end))
+    return not any(word and word.group(1)[0].isupper() and word.group(1) != "I" for word in neighbours)

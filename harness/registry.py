@@ -8,9 +8,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
+import inspect
 import os
 import re
 import traceback
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -19,7 +21,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.api import API_VERSION, Component
-from harness.errors import PluginError
+from harness.errors import PluginError, described
 
 GROUP = "harness"
 FIRST_PARTY = "crs-harness"
@@ -108,10 +110,10 @@ class Registry:
         for kind in KINDS:
             hook = self._manager.subset_hook_caller(f"harness_{kind}s", remove_plugins=others)
             for yielded in hook():
-                for component in yielded or ():
-                    if not isinstance(component, Component):
-                        raise TypeError(f"harness_{kind}s yielded {type(component).__name__}; it must yield harness.Component")
-                    yield Entry(kind, component, info.distribution, info.version)
+                if isinstance(yielded, (str, Component)) or not isinstance(yielded, Iterable):
+                    raise TypeError(f"harness_{kind}s returned {type(yielded).__name__}; it must yield harness.Component")
+                for component in yielded:
+                    yield Entry(kind, _checked(component, f"harness_{kind}s"), info.distribution, info.version)
 
     # ------------------------------------------------------------------------------------------------------- look-up
 
@@ -189,24 +191,58 @@ class Registry:
             others = [p for p in self._manager.get_plugins() if p is not module]
             try:
                 self._manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  observers are strangers
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001  observers are strangers
                 report(f"observer {hook} of {info.distribution} failed: {_reason(error)}")
 
 
-def _entry_points() -> Iterable[tuple[importlib.metadata.EntryPoint, str, str]]:
+def _checked(component: Any, hook: str) -> Component:
+    """A descriptor whose fields are what they say: it will be sorted, compared and shown beside everybody else's."""
+    if not isinstance(component, Component):
+        raise TypeError(f"{hook} yielded {type(component).__name__}; it must yield harness.Component")
+    try:
+        checked = msgspec.convert(msgspec.to_builtins(component), Component)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise TypeError(f"{hook} yielded a Component with a wrong field: {error}") from None
+    if not re.fullmatch(r"[\w.+-]+", checked.name):
+        raise ValueError(f"{hook} yielded the name {checked.name!r}; use letters, digits, '-', '_', '.' and '+'")
+    for target in (checked.target, checked.options):
+        if target is not None and not re.fullmatch(r"[\w.]+:[\w.]+", target):
+            raise ValueError(f"{hook}, component {checked.name}: {target!r} isn't of the form package.module:Class")
+    return checked
+
+
+def _check_marks(plugin: object) -> None:
+    """A function that is named like a hook but lacks the mark would be overlooked in silence."""
+    if not isinstance(plugin, types.ModuleType):
+        return
+    for name, value in vars(plugin).items():
+        own = inspect.isfunction(value) and value.__module__ == plugin.__name__
+        if own and name.startswith(f"{hookspecs.PROJECT}_") and not hasattr(value, f"{hookspecs.PROJECT}_impl"):
+            raise ValueError(f"{name} lacks @hookimpl")
+
+
+def _entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
     allowed = _names("HARNESS_PLUGINS")
     disabled = _names("HARNESS_DISABLE_PLUGINS")
     seen = set()
-    for point in importlib.metadata.entry_points(group=GROUP):
-        distribution = point.dist.name if point.dist else "unknown"
-        version = point.dist.version if point.dist else "0"
+    for installed in importlib.metadata.distributions():
+        try:
+            points = installed.entry_points.select(group=GROUP)
+            if not points:  # nor is its metadata read, which would cost more than everything else here
+                continue
+            distribution, version = installed.name or "unknown", installed.version or "0"
+        except Exception:  # noqa: BLE001, S112  damaged metadata of a stranger's package
+            continue
         name = canonical(distribution)
+        if name in seen:  # a distribution further up on sys.path hides this one
+            continue
+        seen.add(name)
         if name in disabled or (allowed and name not in allowed and name != FIRST_PARTY):
             continue
-        if (name, point.name, point.value) in seen:  # the same distribution found twice on sys.path
-            continue
-        seen.add((name, point.name, point.value))
-        yield point, distribution, version
+        for point in points:
+            yield point, distribution, version
 
 
 def _names(variable: str) -> set[str]:
@@ -219,7 +255,9 @@ def _import(entry: Entry, target: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginError(
             f"{entry.kind} {entry.name!r} of {entry.distribution} can't be imported ({target}): {_reason(error)}"
         ) from error
@@ -227,5 +265,5 @@ def _import(entry: Entry, target: str) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    text = described(error, 300)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

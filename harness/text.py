@@ -15,7 +15,9 @@ import msgspec
 
 from harness.api import Item, Statement
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# Accents may stand apart from their letter (decomposed Unicode); an apostrophe, however typed, belongs to its word.
+_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]*['’‘´`]?[^\W_]+)*[\u0300-\u036f]*")
+_APOSTROPHES = dict.fromkeys(map(ord, "'’‘´`\u02bc"))
 # A clause that starts after one of these has its own polarity. The full stop of an initial or a title ends none
 # ("Samuel L. Jackson", "Jill St. John").
 _CLAUSE = re.compile(
@@ -55,8 +57,8 @@ class Match(msgspec.Struct, frozen=True):
 def fold(word: str) -> str:
     """Lower case, without accents and apostrophes."""
     if word.isascii():
-        return word.lower().replace("'", "")
-    decomposed = unicodedata.normalize("NFKD", word.replace("’", "").replace("'", ""))
+        return word.lower().replace("'", "").replace("`", "")
+    decomposed = unicodedata.normalize("NFKD", word.translate(_APOSTROPHES))
     return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
 
 
@@ -109,6 +111,17 @@ class PhraseIndex:
     def find(self, text: str) -> list[Match]:
         """Longest matches, left to right. Cost is linear in the text (times the longest phrase)."""
         return list(self.iterate(tokenise(text)))
+
+    def every(self, tokens: list[Token]) -> Iterator[Match]:
+        """All occurrences, those inside one another and overlapping ones too, by start, then by length."""
+        for position, token in enumerate(tokens):
+            node: dict[str | None, Any] | None = self._root.get(token.norm)
+            ahead = position
+            while node is not None:
+                if None in node:
+                    yield Match(token.start, tokens[ahead].end, tuple(node[None]))
+                ahead += 1
+                node = node.get(tokens[ahead].norm) if ahead < len(tokens) else None
 
     def iterate(self, tokens: list[Token]) -> Iterator[Match]:
         """As `find`, over words that are already cut."""
