@@ -266,6 +266,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: int = 0
     turn: int = 0
     role: Literal["recommender", "simulator"] = "recommender"
+    usage: Usage | None = None
+    """What the failed call cost all the same."""
 
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -317,13 +319,17 @@ class DialogueRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RecommenderSetup(msgspec.Struct, frozen=True):
-    """Handed to `prepare` once per run. `cache_dir` may be used for derived files; it is private to the component."""
+    """Handed to `prepare` once per run. `cache_dir` may be used for derived files; it is private to the component.
+
+    `llm` is the `harness.llm.ChatModel` that the user chose for this role, if any; components that chat are async.
+    """
 
     catalogue: Catalogue
     training: Sequence[TrainingDialogue]
     k: int
     seed: int
     cache_dir: Path | None = None
+    llm: Any = None
 
 
 class SimulatorSetup(msgspec.Struct, frozen=True):
@@ -334,6 +340,7 @@ class SimulatorSetup(msgspec.Struct, frozen=True):
     max_turns: int
     seed: int
     cache_dir: Path | None = None
+    llm: Any = None
 
 
 class MetricSetup(msgspec.Struct, frozen=True):
@@ -345,6 +352,8 @@ class MetricSetup(msgspec.Struct, frozen=True):
     max_turns: int
     success_k: int | None = None
     """A target among the first `success_k` items is a success; None: anywhere in the list."""
+    llm: Any = None
+    """The `harness.llm.ChatModel` of the judges, if the user chose one."""
 
 
 class TrainerSetup(msgspec.Struct, frozen=True):

@@ -6,12 +6,25 @@ import asyncio
 import math
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+import msgspec
+
+from harness.api import Feedback, Recommendation, Usage
 from harness.batching import Batcher, Flow, is_async
 from harness.config import Transport
-from harness.errors import BudgetExceeded, ComponentFault, PluginError, TransportError, TransportExhausted, described
+from harness.errors import (
+    BudgetExceeded,
+    ComponentFault,
+    LlmError,
+    PluginError,
+    RefusedError,
+    TransportError,
+    TransportExhausted,
+    described,
+)
+from harness.llm.metering import meter
 from harness.workerloop import LoopHost
 from harness.workers import CallTimeout, ThreadHost
 
@@ -53,7 +66,8 @@ class Hosts:
                 self._loop_host = LoopHost("harness-components", timeout=self._transport.timeout)
                 self._open.append(self._loop_host)
             host = self._loop_host
-            return lambda *arguments: host.submit(function, *arguments)
+            metered = _metered(function)
+            return lambda *arguments: host.submit(metered, *arguments)
         limit = 1 if serial else self._transport.concurrency
         threads = ThreadHost(f"harness-{role}", limit=limit, timeout=self._transport.timeout)
         self._open.append(threads)
@@ -62,21 +76,34 @@ class Hosts:
     async def _guard(self, run: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
         transport = self._transport
         pause = transport.backoff
+        spent: Usage | None = None
         for attempt in range(transport.transport_retries + 1):
             try:
                 return await self.flow.wait(run(*arguments))
             except TransportError as error:
-                if attempt == transport.transport_retries:
-                    raise TransportExhausted(_message(error), attempt + 1) from error
+                spent = _add(spent, error)
+                if error.final or attempt == transport.transport_retries:
+                    raise TransportExhausted(_message(error), attempt + 1, spent) from error
                 await self.flow.wait(asyncio.sleep(_wait(error.retry_after, pause)))
                 pause = min(pause * 2, transport.max_backoff)
-            except BudgetExceeded:
+            except (BudgetExceeded, LlmError):
                 raise
             except CallTimeout as error:
-                raise ComponentFault("timeout", str(error)) from None
+                raise ComponentFault("timeout", str(error), spent) from None
+            except RefusedError as error:
+                raise ComponentFault(
+                    "empty", f"the model gave nothing usable: {_message(error)}", _add(spent, error)
+                ) from error
             except Exception as error:
-                raise ComponentFault("exception", f"{type(error).__name__}: {_message(error)}") from error
+                raise ComponentFault("exception", f"{type(error).__name__}: {_message(error)}", _add(spent, error)) from error
         raise TransportExhausted("no try was allowed", 0)
+
+    async def finish(self, endings: Sequence[Callable[[], Coroutine[Any, Any, Any]]]) -> None:
+        """Await what must be closed in the loop where it was used (chat models' connections), then end all threads that end."""
+        if self._loop_host is not None and endings:
+            futures = [self._loop_host.submit(ending) for ending in endings]
+            await asyncio.wait(futures, timeout=5)
+        self.close()
 
     def close(self) -> None:
         """End all threads that end."""
@@ -88,6 +115,30 @@ def _transpose(calls: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     """[(conversation, k), ...] -> ([conversations], k): lists per argument, but the list length k as one number."""
     columns = [list(column) for column in zip(*calls, strict=True)]
     return tuple(column[0] if isinstance(column[0], int) else column for column in columns)
+
+
+def _metered(function: Callable[..., Awaitable[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Whatever chat models are asked during the call goes into the answer's usage, where the component said none itself."""
+
+    async def call(*arguments: Any) -> Any:
+        with meter() as spent:
+            try:
+                answer = await function(*arguments)
+            except Exception as error:
+                if spent.total != Usage():
+                    error.__dict__["harness_usage"] = spent.total
+                raise
+        if isinstance(answer, (Recommendation, Feedback)) and answer.usage is None and spent.total != Usage():
+            return msgspec.structs.replace(answer, usage=spent.total)
+        return answer
+
+    return call
+
+
+def _add(spent: Usage | None, error: Exception) -> Usage | None:
+    """What failed tries have cost so far."""
+    more: Usage | None = error.__dict__.get("harness_usage")
+    return more if spent is None else spent if more is None else spent + more
 
 
 def _wait(retry_after: Any, pause: float) -> float:

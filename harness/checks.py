@@ -75,6 +75,16 @@ def check_feedback(raw: Any, shown_now: tuple[str, ...], shown: Iterable[str], m
     return Feedback(text, action, accepted, rejected, statements, raw.state, _usage(raw.usage))
 
 
+def spent(raw: Any) -> Usage | None:
+    """The usage that an unusable answer reports, if that at least is usable."""
+    usage = getattr(raw, "usage", None)
+    try:
+        _usage(usage)
+    except ComponentFault:
+        return None
+    return usage if isinstance(usage, Usage) else None
+
+
 def _malformed(message: str) -> ComponentFault:
     return ComponentFault("malformed", message)
 

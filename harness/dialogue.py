@@ -23,7 +23,7 @@ from harness.api import (
     StopReason,
     TurnRecord,
 )
-from harness.checks import check_feedback, check_recommendation
+from harness.checks import check_feedback, check_recommendation, spent
 from harness.errors import ComponentFault, TransportExhausted
 
 Recommend = Callable[[Conversation, int], Awaitable[Any]]
@@ -96,11 +96,12 @@ class Dialogue:
             # ---- the recommender's move
             conversation = Conversation(tuple(self._messages), turn, self._seeds("recommender", 0), recommender_state)
             started = time.perf_counter()
+            raw: Any = None
             try:
                 raw = await self._recommend(conversation, rules.k)
                 checked = check_recommendation(raw, self._catalogue, rules.k, rules.max_text)
             except ComponentFault as fault:
-                self._fault("recommender", fault, turn)
+                self._fault("recommender", fault, turn, raw=raw)
                 return self.record("recommender_fault")
             except TransportExhausted as failure:
                 return self._incomplete("recommender", failure, turn)
@@ -172,11 +173,12 @@ class Dialogue:
         for attempt in range(self._rules.simulator_retries + 1):
             conversation = Conversation(messages, turn, self._seeds("simulator", attempt), state)
             started = time.perf_counter()
+            raw: Any = None
             try:
                 raw = await self._reply(conversation, self._knowledge)
                 return check_feedback(raw, ranked, self._shown, self._rules.max_text)
             except ComponentFault as fault:
-                self._fault("simulator", fault, turn, attempt)
+                self._fault("simulator", fault, turn, attempt, raw)
             except TransportExhausted as failure:
                 self._incomplete("simulator", failure, turn)
                 return "transport"
@@ -184,11 +186,15 @@ class Dialogue:
                 self._seconds["simulator"] += time.perf_counter() - started
         return "simulator_fault"
 
-    def _fault(self, role: Literal["recommender", "simulator"], fault: ComponentFault, turn: int, attempt: int = 0) -> None:
-        self._faults.append(AttemptRecord(role, fault.kind, str(fault)[:2000], attempt, turn, role))
+    def _fault(
+        self, role: Literal["recommender", "simulator"], fault: ComponentFault, turn: int, attempt: int = 0, raw: Any = None
+    ) -> None:
+        usage = fault.usage or spent(raw)
+        self._faults.append(AttemptRecord(role, fault.kind, str(fault)[:2000], attempt, turn, role, usage))
 
     def _incomplete(self, role: Literal["recommender", "simulator"], failure: TransportExhausted, turn: int) -> DialogueRecord:
-        self._faults.append(AttemptRecord("transport", "transport", str(failure)[:2000], failure.attempts, turn, role))
+        attempts, usage = failure.attempts, failure.usage
+        self._faults.append(AttemptRecord("transport", "transport", str(failure)[:2000], attempts, turn, role, usage))
         return self.record("transport")
 
     def record(self, stop: StopReason) -> DialogueRecord:

@@ -6,6 +6,8 @@ with their code. `TransportError` is the only error a component may raise to say
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HarnessError(Exception):
     """Base of the errors that are shown to a user without a traceback."""
@@ -31,6 +33,10 @@ class ConfigMismatch(HarnessError):
     exit_code = 3
 
 
+class LlmError(HarnessError):
+    """A language model can't be used as asked: no key, wrong name, not there. Ends the run at once (exit code 2)."""
+
+
 class StoreError(HarnessError):
     """The run directory can't be read, written or locked (exit code 4)."""
 
@@ -41,12 +47,18 @@ class TransportError(Exception):
     """Raised by a component when its *transport* failed: HTTP 429 or 5xx, connection, time-out of a server.
 
     The dialogue's call is tried again with exponential back-off and jitter, or after `retry_after` seconds where the server
-    said so. When the tries are used up the dialogue is recorded as incomplete and played again on resume.
+    said so. When the tries are used up the dialogue is recorded as incomplete and played again on resume. `final` says that
+    whoever raises it has tried often enough already.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, final: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.final = final
+
+
+class RefusedError(Exception):
+    """A model answered, but with nothing usable: content filter, refusal, no choices. A fault of the role that asked."""
 
 
 class BudgetExceeded(Exception):
@@ -59,17 +71,20 @@ class ComponentFault(Exception):
     `kind` is one of exception, timeout, malformed, empty, out_of_catalogue.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, usage: Any = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.usage = usage
+        """harness.Usage of the failed call, where something was spent."""
 
 
 class TransportExhausted(Exception):
     """A transport failure that outlasted all tries; the dialogue is incomplete."""
 
-    def __init__(self, message: str, attempts: int) -> None:
+    def __init__(self, message: str, attempts: int, usage: Any = None) -> None:
         super().__init__(message)
         self.attempts = attempts
+        self.usage = usage
 
 
 def described(error: BaseException, limit: int = 2000) -> str:

@@ -184,6 +184,9 @@ def _spent(record: DialogueRecord, usage: dict[str, Usage], seconds: dict[str, f
             usage["recommender"] += turn.recommender_usage
         if turn.simulator_usage is not None:
             usage["simulator"] += turn.simulator_usage
+    for fault in record.faults:
+        if fault.usage is not None:
+            usage[fault.role] += fault.usage
     for role, spent in record.seconds.items():
         seconds[role] = seconds.get(role, 0.0) + spent
 

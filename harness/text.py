@@ -78,7 +78,7 @@ def polarity_spans(text: str) -> Iterator[tuple[int, int, Literal[1, -1]]]:
     The cue itself lies in the negative span. The same heuristic that gives attribute statements their polarity.
     """
     cuts = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         # Blanks instead of a removal keep the offsets.
         cue = _NEGATION.search(_AFFIRM.sub(lambda m: " " * len(m.group()), text[start:end]))
         turn = end if cue is None else start + cue.start()

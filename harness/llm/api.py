@@ -8,15 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import msgspec
 
 from harness.api import Usage
-from harness.errors import HarnessError
-
-
-class LlmError(HarnessError):
-    """A model can't be used as asked: no key, wrong name, not there. Ends the run at once (exit code 2)."""
-
-
-class RefusedError(Exception):
-    """The model answered, but with nothing usable: content filter, refusal, no choices. A fault of the role that asked."""
+from harness.errors import LlmError, RefusedError
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
@@ -48,6 +40,9 @@ class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     finish: str = "stop"
     usage: Usage = Usage()
+
+
+__all__ = ["ChatMessage", "ChatModel", "ChatRequest", "Completion", "LlmError", "RefusedError"]
 
 
 @runtime_checkable
