@@ -17,8 +17,8 @@ import pytest
 DIALOGUES = 2_000
 KILLS = 20
 COMMAND = [
-    sys.executable, "-m", "harness", "run", "--rec", "popularity", "--sim", "rule", "--limit", str(DIALOGUES // 2), "--trials", "2",
-    "--variant", "all", "--quiet",
+    sys.executable, "-m", "harness", "run", "--rec", "popularity", "--sim", "rule", "--limit", str(DIALOGUES // 2),
+    "--trials", "2", "--variant", "all", "--quiet",
 ]  # fmt: skip
 
 
