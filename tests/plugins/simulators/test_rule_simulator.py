@@ -213,6 +213,19 @@ def test_questions_are_answered(question: str, expected: set[tuple[str, str, int
     assert answer.text
 
 
+def test_asked_twice_it_names_another_one_and_then_repeats_itself():
+    knowledge = Knowledge("profile", liked_attributes={"director": ("Ana Sol", "Dov Moor")})
+    simulator, state, answers = rule(), None, []
+    for turn in (1, 2, 3):
+        view = conversation(text="Which director?", turn=turn, state=state)
+        answers.append(simulator.reply(view, knowledge))
+        state = answers[-1].state
+    first, second, third = (said(answer) for answer in answers)
+    assert first != second
+    assert third < first | second
+    assert "gain" in answers[2].text or "still" in answers[2].text or "As I said" in answers[2].text
+
+
 def test_a_question_beside_a_list_is_answered_first():
     knowledge = Knowledge("profile", liked_attributes={"genre": ("Comedy",), "director": ("Dov Moor",)})
     for seed in range(20):
@@ -238,6 +251,19 @@ def test_noise_is_the_same_for_a_whole_dialogue_and_differs_between_dialogues():
     assert all(len(statements) == 1 for statements in per_seed)
     true = sum(Statement("genre", "Crime", 1) in statements for statements in per_seed)
     assert 70 <= true <= 130  # binomial(200, 1/2): four standard deviations are 28
+
+
+def test_values_are_flipped_independently_of_each_other():
+    knowledge = Knowledge("profile", liked_attributes={"genre": ("Crime",), "director": ("Ana Sol",)})
+    simulator = rule(eps=0.5, reveal=2)
+    true = [
+        sum(
+            s.polarity > 0 and s.value in ("Crime", "Ana Sol")
+            for s in simulator.reply(conversation(seed=n), knowledge).statements
+        )
+        for n in range(200)
+    ]
+    assert 70 <= true.count(1) <= 130  # binomial(200, 1/2) again; 0 if both shared one draw
 
 
 def test_noise_does_not_change_what_is_accepted():
