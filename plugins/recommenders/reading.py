@@ -5,6 +5,7 @@ Everything here is a heuristic for texts without structured statements: polarity
 
 from __future__ import annotations
 
+from collections import deque
 from functools import lru_cache
 
 import msgspec
@@ -45,16 +46,18 @@ class Reader:
         text = message.text
         linked = known_rows(self.catalogue, message.items)
         titles = self._titles(text, linked)
-        blanked = text
+        pieces, at = [], 0
         for match in titles:
-            blanked = blanked[: match.start] + " " * (match.end - match.start) + blanked[match.end :]
+            pieces += (text[at : match.start], " " * (match.end - match.start))
+            at = match.end
+        blanked = "".join((*pieces, text[at:]))
         words: tuple[list[str], list[str]] = ([], [])
         signs = dict.fromkeys(linked, 1)
+        ahead = deque(titles)
         for start, end, polarity in polarity_spans(blanked):
             words[polarity < 0].extend(normalise(text[start:end]).split())
-            for match in titles:
-                if start <= match.start < end:
-                    signs.update(dict.fromkeys(match.payloads, polarity))
+            while ahead and ahead[0].start < end:
+                signs.update(dict.fromkeys(ahead.popleft().payloads, polarity))
         return Reading(tuple(words[0]), tuple(words[1]), tuple(signs.items()), blanked)
 
     def _find_statements(self, message: Message) -> tuple[Statement, ...]:
