@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 from harness import options
 from harness.api import Catalogue, RecommenderSetup, Scenario, SimulatorSetup, Split
 from harness.config import Choice, RunConfig, fingerprint, fingerprint_fields
-from harness.errors import DataError, HarnessError, PluginError, UsageError
+from harness.errors import DataError, HarnessError, PluginError, UsageError, described
 from harness.registry import Entry, Kind, Registry
 from harness.scenarios import data_hash, novel
 
@@ -28,22 +29,22 @@ class Part(msgspec.Struct, frozen=True):
 
     def create(self) -> Any:
         """An instance. Raises PluginError with the culprit's name."""
-        try:
+        with _blaming(self.entry, "can't be made"):
             return self.cls(self.options)
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise _broken(self.entry, "can't be made", error) from error
 
-    def revision(self) -> dict[str, Any]:
-        """What identifies it in a fingerprint. A class may add `revision()`: prompt hashes, weights, ..."""
-        own: dict[str, Any] = {
+    def revision(self, instance: Any = None) -> dict[str, Any]:
+        """What identifies it in a fingerprint. An instance may add its own `revision()`: prompt hashes, weights, ..."""
+        revision: dict[str, Any] = {
             "name": self.entry.name,
             "distribution": self.entry.distribution,
             "version": self.entry.version,
             "options": options.as_dict(self.options),
         }
-        return own
+        own = getattr(instance, "revision", None)
+        if callable(own):
+            with _blaming(self.entry, "failed in revision()"):
+                revision["revision"] = msgspec.json.decode(msgspec.json.encode(own()))
+        return revision
 
 
 class Assembly(msgspec.Struct, frozen=True):
@@ -82,15 +83,12 @@ def resolve(registry: Registry, kind: Kind, choice: Choice) -> Part:
 
 def load_split(part: Part, dataset: Any, split: str) -> Split:
     """One split of a data set, checked. Raises DataError, or PluginError with the culprit's name."""
-    try:
+    with _blaming(part.entry, f"failed to load its {split} split"):
         loaded = dataset.load(split)
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise _broken(part.entry, f"failed to load its {split} split", error) from error
     if not isinstance(loaded, Split):
         raise PluginError(f"dataset {part.entry.name!r}: load() returned {type(loaded).__name__}, not a harness.Split")
-    _check(part.entry.name, loaded)
+    with _blaming(part.entry, f"gave an unusable {split} split"):
+        _check(part.entry.name, loaded)
     return loaded
 
 
@@ -113,6 +111,8 @@ def load_data(registry: Registry, config: RunConfig) -> tuple[Part, Any, Split, 
 def _check(name: str, split: Split) -> None:
     seen: set[str] = set()
     for scenario in split.scenarios:
+        if not isinstance(scenario, Scenario):
+            raise PluginError(f"{name}: a scenario is {type(scenario).__name__}, not a harness.Scenario")
         if scenario.id in seen:
             raise DataError(f"{name}: scenario id {scenario.id!r} stands twice")
         seen.add(scenario.id)
@@ -149,14 +149,13 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
     if simulator is not None:
         instances["simulator"] = simulator.create()
         _check_level(simulator, instances["simulator"])
-    revisions: dict[str, dict[str, Any]] = {"recommender": recommender.revision(), "dataset": part.revision()}
-    revisions["simulator"] = simulator.revision() if simulator else {"name": None}
+    revisions: dict[str, dict[str, Any]] = {
+        "recommender": recommender.revision(instances["recommender"]),
+        "dataset": part.revision(),
+        "simulator": simulator.revision(instances["simulator"]) if simulator else {"name": None},
+    }
     # Where the files lie changes no number: the data hash speaks for their content.
     revisions["dataset"]["options"].pop("path", None)
-    for role, instance in instances.items():
-        own = getattr(instance, "revision", None)
-        if callable(own):
-            revisions[role]["revision"] = own()
     if simulator is not None:
         revisions["simulator"]["knowledge"] = instances["simulator"].knowledge
     fields = fingerprint_fields(config, revisions, digest)
@@ -198,24 +197,22 @@ def _check_level(part: Part, simulator: Any) -> None:
 def prepare(assembly: Assembly, cache: Path | None = None) -> None:
     """Let the components see the catalogue and the training dialogues (never the scenarios)."""
     config, split = assembly.config, assembly.split
+    # A plain tuple: whatever a data set hands over as a sequence may know its files, and with them the scenarios.
+    training = tuple(split.training)
     setups: dict[str, Any] = {
-        "recommender": RecommenderSetup(split.catalogue, split.training, config.k, config.seed, cache),
-        "simulator": SimulatorSetup(split.catalogue, split.training, config.turns, config.seed, cache),
+        "recommender": RecommenderSetup(split.catalogue, training, config.k, config.seed, cache),
+        "simulator": SimulatorSetup(split.catalogue, training, config.turns, config.seed, cache),
     }
     for role, instance in assembly.instances.items():
         method = getattr(instance, "prepare", None)
         if method is None or role in assembly.prepared:
             continue
-        part = assembly.recommender if role == "recommender" else assembly.simulator
-        try:
+        part = assembly.simulator if role == "simulator" and assembly.simulator else assembly.recommender
+        with _blaming(part.entry, "failed in prepare()"):
             outcome = method(setups[role])
             if inspect.isawaitable(outcome):
                 _close(outcome)
                 raise TypeError("prepare must be a plain method, not async")
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise _broken(part.entry if part else assembly.recommender.entry, "failed in prepare()", error) from error
         assembly.prepared.add(role)
 
 
@@ -224,6 +221,13 @@ def _close(awaitable: Any) -> None:
         awaitable.close()
 
 
-def _broken(entry: Entry, what: str, error: Exception) -> PluginError:
-    text = " ".join(str(error).split())[:500]
-    return PluginError(f"{entry.kind} {entry.name!r} of {entry.distribution} {what}: {type(error).__name__}: {text}")
+@contextlib.contextmanager
+def _blaming(entry: Entry, what: str) -> Iterator[None]:
+    """Whatever a component raises, SystemExit too, becomes a PluginError with the culprit's name; errors for users pass."""
+    try:
+        yield
+    except (HarnessError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {described(error, 500)}"
+        raise PluginError(f"{entry.kind} {entry.name!r} of {entry.distribution} {what}: {reason}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,9 +67,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             if value is not None and value < least:
                 raise UsageError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
         if self.transport.concurrency < 1:
-            raise UsageError("concurrency must be at least 1")
-        if self.transport.timeout <= 0:
-            raise UsageError("timeout must be more than 0 seconds")
+            raise UsageError(f"concurrency must be at least 1, not {self.transport.concurrency}")
+        if not 0 < self.transport.timeout < math.inf:
+            raise UsageError(f"timeout must be a number of seconds above 0, not {self.transport.timeout:g}")
+        if self.transport.transport_retries < 0:
+            raise UsageError(f"transport-retries must be at least 0, not {self.transport.transport_retries}")
 
 
 def fingerprint_fields(config: RunConfig, revisions: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
@@ -84,7 +87,9 @@ def fingerprint_fields(config: RunConfig, revisions: Mapping[str, Any], data_has
                 fields.update({f"{role}.{key}.{option}": v for option, v in value.items()})
             else:
                 fields[f"{role}.{key}"] = value
-    return dict(sorted(fields.items()))
+    # As JSON gives it back: what a manifest holds must compare equal to what was put in.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+    return dict(sorted(plain.items()))
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:

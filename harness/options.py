@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -37,6 +38,11 @@ def build(registry: Registry, entry: Entry, raw: Mapping[str, Any]) -> Any:
         if raw:
             raise UsageError(f"{where} has no options, but {', '.join(sorted(raw))} was given")
         return None
+    return convert(cls, where, raw)
+
+
+def convert(cls: type[msgspec.Struct], where: str, raw: Mapping[str, Any]) -> Any:
+    """An options struct from texts or plain values; `where` names its owner in errors. Raises UsageError as `build` does."""
     fields = {f.name: f for f in msgspec.structs.fields(cls)}
     values: dict[str, Any] = {}
     for name, value in raw.items():
@@ -46,9 +52,14 @@ def build(registry: Registry, entry: Entry, raw: Mapping[str, Any]) -> Any:
             raise UsageError(f"{where} has no option {name!r}; {hint}")
         values[name] = _sequence(fields[name].type, value)
     try:
-        return msgspec.convert(values, cls, strict=False, str_keys=True)
+        built = msgspec.convert(values, cls, strict=False, str_keys=True)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise UsageError(f"{where}: {_readable(error, values)}") from None
+        raise UsageError(f"{where}: {_readable(error, values, fields)}") from None
+    for name in fields:
+        value = getattr(built, name)
+        if isinstance(value, float) and not math.isfinite(value):  # JSON, and with it the fingerprint, has no such number
+            raise UsageError(f"{where}: option {name}={value}: it must be a finite number")
+    return built
 
 
 def as_dict(options: Any) -> dict[str, Any]:
@@ -61,16 +72,23 @@ def describe(cls: type[msgspec.Struct]) -> list[tuple[str, str, str, str]]:
     hints = typing.get_type_hints(cls, include_extras=True)
     rows = []
     for field in msgspec.structs.fields(cls):
-        meta = [m for m in getattr(hints[field.name], "__metadata__", ()) if isinstance(m, msgspec.Meta)]
         if field.default is not msgspec.NODEFAULT:
             default = json.dumps(msgspec.to_builtins(field.default))
         elif field.default_factory is not msgspec.NODEFAULT:
             default = json.dumps(msgspec.to_builtins(field.default_factory()))
         else:
             default = "required"
-        description = next((m.description for m in meta if m.description), "")
+        description = next((m.description for m in _metas(hints[field.name]) if m.description), "")
         rows.append((field.name, type_name(field.type), default, description))
     return rows
+
+
+def _metas(annotation: Any) -> Iterator[msgspec.Meta]:
+    """All msgspec.Meta of a type, those of its alternatives too."""
+    yield from (m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, msgspec.Meta))
+    if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _metas(part)
 
 
 def type_name(annotation: Any) -> str:
@@ -99,10 +117,10 @@ def _sequence(annotation: Any, value: Any) -> Any:
             return json.loads(value) if _is_json(value, list) else [v.strip() for v in value.split(",") if v.strip()]
         if (origin is dict or part is dict) and _is_json(value, dict):
             return json.loads(value)
+        if part is type(None) and value.lower() in ("none", "null"):
+            return None
         if origin in (typing.Annotated, typing.Union, types.UnionType):
             parts += typing.get_args(part)
-    if value.lower() in ("none", "null") and type(None) in typing.get_args(annotation):
-        return None
     return value
 
 
@@ -113,10 +131,9 @@ def _is_json(value: str, kind: type) -> bool:
         return False
 
 
-def _readable(error: Exception, values: Mapping[str, Any]) -> str:
-    text = str(error)
-    message, _, path = text.partition(" - at ")
-    field = path.strip("`$. ").split("[")[0]
-    if field in values:
-        return f"option {field}={values[field]}: {message}"
+def _readable(error: Exception, values: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    message, _, path = str(error).partition(" - at ")
+    name = path.strip("`$. ").split("[")[0]
+    if name in values:
+        return f"option {name}={values[name]}: {message}; it takes {type_name(fields[name].type)}"
     return message

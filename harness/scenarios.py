@@ -44,8 +44,9 @@ def cut_knowledge(need: Need, level: KnowledgeLevel) -> Knowledge:
         liked_items=tuple(i for i in need.liked_items if i not in hidden),
         disliked_items=tuple(i for i in need.disliked_items if i not in hidden),
         seen_items=tuple(i for i in need.seen_items if i not in hidden),
-        liked_attributes=need.liked_attributes,
-        disliked_attributes=need.disliked_attributes,
+        # Copies: what a simulator does to its own must not change the scenario.
+        liked_attributes=dict(need.liked_attributes),
+        disliked_attributes=dict(need.disliked_attributes),
         targets=need.targets if level == "target_aware" else (),
     )
 

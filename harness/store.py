@@ -56,6 +56,7 @@ class Store:
             self._recover()
             self._file = os.open(folder / DIALOGUES, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             self._size = os.fstat(self._file).st_size
+            _sync_folder(folder)
         except OSError as error:
             os.close(self._lock)
             raise StoreError(f"can't write to {folder}: {_why(error)}") from error
@@ -63,6 +64,7 @@ class Store:
             os.close(self._lock)
             raise
         self._failed: OSError | None = None
+        """Why nothing can be written any more: the failed write, or the failed sync (which the system reports only once)."""
         self._dirty = threading.Event()
         self._closing = threading.Event()
         self._syncer = threading.Thread(target=self._sync_regularly, name="harness-sync", daemon=True)
@@ -140,10 +142,12 @@ class Store:
         try:
             os.fdatasync(self._file)
         except OSError as error:
-            raise self._error(error) from error
+            self._failed = error
         finally:
             os.close(self._file)
             os.close(self._lock)
+        if self._failed is not None:
+            raise self._error(self._failed) from self._failed
 
     def __enter__(self) -> Store:
         return self
@@ -172,9 +176,20 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise StoreError(f"can't write {path}: {_why(error)}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name is on the disk only after its directory is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from harness.workers import Host, Interrupt, Job, catchable, interrupt
@@ -30,7 +30,7 @@ class LoopHost(Host):
         self._lane = _Lane(self, name)
         self._judging: asyncio.Task[None] | None = None
 
-    def submit(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> asyncio.Future[Any]:
+    def submit(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> asyncio.Future[Any]:
         """Future of `await function(*arguments)`; cancelling it cancels the call."""
         job = Job(function, arguments, self._loop.create_future())
         self._running[job] = None
