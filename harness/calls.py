@@ -15,6 +15,7 @@ from harness.api import Feedback, Recommendation, Usage
 from harness.batching import Batcher, Flow, is_async
 from harness.config import Transport
 from harness.errors import (
+    FAULT_KINDS,
     BudgetExceeded,
     ComponentFault,
     LlmError,
@@ -90,6 +91,9 @@ class Hosts:
                 raise
             except CallTimeout as error:
                 raise ComponentFault("timeout", str(error), spent) from None
+            except ComponentFault as fault:
+                kind = fault.kind if fault.kind in FAULT_KINDS else "exception"
+                raise ComponentFault(kind, _message(fault), _add(spent, fault)) from fault
             except RefusedError as error:
                 raise ComponentFault(
                     "empty", f"the model gave nothing usable: {_message(error)}", _add(spent, error)

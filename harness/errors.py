@@ -60,15 +60,23 @@ class TransportError(Exception):
 class RefusedError(Exception):
     """A model answered, but with nothing usable: content filter, refusal, no choices. A fault of the role that asked."""
 
+    def __init__(self, message: str, *, usage: Any = None) -> None:
+        super().__init__(message)
+        self.usage = usage
+        """harness.Usage: what the refused answer cost all the same, where the server said so."""
+
 
 class BudgetExceeded(Exception):
     """Raised by a component when a spending limit is reached: the run stops cleanly and can be resumed."""
 
 
+FAULT_KINDS = ("exception", "timeout", "malformed", "empty", "out_of_catalogue")
+
+
 class ComponentFault(Exception):
     """A call that failed at a component's boundary: the component raised, hung, or returned something unusable.
 
-    `kind` is one of exception, timeout, malformed, empty, out_of_catalogue.
+    `kind` is one of `FAULT_KINDS`. A component may raise it itself, to say what is wrong with what its model gave.
     """
 
     def __init__(self, kind: str, message: str, usage: Any = None) -> None:
