@@ -67,9 +67,16 @@ def tokenise(text: str) -> list[Token]:
     return [Token(fold(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
 
 
+def words(text: str) -> list[str]:
+    """The folded words of a text in order: the norms of `tokenise`, faster."""
+    if text.isascii():
+        return _WORD.findall(text.lower()) if "'" not in text else [w.replace("'", "") for w in _WORD.findall(text.lower())]
+    return [fold(word) for word in _WORD.findall(text)]
+
+
 def normalise(text: str) -> str:
     """Folded words joined by one space: equal for two spellings that differ in case, accents or punctuation only."""
-    return " ".join(t.norm for t in tokenise(text))
+    return " ".join(words(text))
 
 
 def polarity_spans(text: str) -> Iterator[tuple[int, int, Literal[1, -1]]]:

@@ -10,7 +10,7 @@ import numpy as np
 from bm25s.stopwords import STOPWORDS_EN_PLUS
 
 from harness.api import Conversation, Item, RecommenderSetup
-from harness.text import fold, normalise
+from harness.text import fold, words
 
 from .base import CatalogueScorer
 from .evidence import ListOptions, evidence
@@ -79,9 +79,9 @@ class Bm25(CatalogueScorer):
     def _weighted(self, weights: dict[str, float]) -> Scores:
         total = np.zeros(len(self.reader.catalogue))
         for weight in dict.fromkeys(weights.values()):
-            words = self._index.get_tokens_ids([word for word, given in weights.items() if given == weight])
-            if words and weight:
-                total += weight * self._index.get_scores_from_ids(words)
+            ids = self._index.get_tokens_ids([word for word, given in weights.items() if given == weight])
+            if ids and weight:
+                total += weight * self._index.get_scores_from_ids(ids)
         return total
 
     def because(self, conversation: Conversation, best: int) -> str | None:
@@ -92,4 +92,4 @@ def item_words(item: Item) -> list[str]:
     """Folded words of everything that the catalogue says of an item."""
     values = [value for named in item.attributes.values() for value in named]
     year = [] if item.year is None else [str(item.year)]
-    return normalise(" \n ".join([item.title, *year, *item.aliases, *values, item.text])).split()
+    return words(" \n ".join([item.title, *year, *item.aliases, *values, item.text]))

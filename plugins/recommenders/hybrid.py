@@ -22,8 +22,8 @@ Member = Literal["attribute-match", "bm25", "ease", "popularity", "tfidf-lr"]
 class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who votes, and how much each vote weighs.
 
-    The defaults were chosen on the validation splits of redial, inspired and opendialkg: nDCG@10 of the first list, then
-    success with the simulator rule.
+    The defaults were chosen on the validation splits of cinema, redial, inspired and opendialkg: nDCG@10 of the first list,
+    then success with the simulator rule.
     """
 
     members: Annotated[
@@ -31,14 +31,14 @@ class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = ("attribute-match", "bm25", "ease", "popularity")
     weights: Annotated[
         tuple[Annotated[float, msgspec.Meta(ge=0)], ...], msgspec.Meta(description="one weight per member, in their order")
-    ] = (1.0, 1.0, 1.0, 0.25)
+    ] = (1.5, 1.0, 1.0, 0.25)
     constant: Annotated[
         float, msgspec.Meta(ge=0, description="added to every rank: the larger, the less the first places stand out")
     ] = 10.0
     feedback: Annotated[
         float,
         msgspec.Meta(ge=0, description="factor on attribute-match once the seeker has answered a list with stated attributes"),
-    ] = 4.0
+    ] = 3.0
     depth: Annotated[int, msgspec.Meta(ge=1, description="places of each member's list that count")] = 500
 
 

@@ -11,12 +11,14 @@ from functools import lru_cache
 import msgspec
 
 from harness.api import Catalogue, Conversation, Item, Message, Statement
-from harness.text import AttributeIndex, Match, PhraseIndex, normalise, polarity_spans
+from harness.text import AttributeIndex, Match, PhraseIndex, polarity_spans, words
 
 from .evidence import evidence, known_rows
 
-# Messages come back every turn with the growing conversation; this many readings are kept (a few hundred bytes each).
-_REMEMBERED = 16_384
+# Messages come back every turn with the growing conversation. This many readings are kept, a few kilobytes each: texts longer
+# than a person writes are read anew, so that they cannot fill the memory.
+_REMEMBERED = 8_192
+_LONGEST = 2_000
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -38,27 +40,36 @@ class Reader:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._attributes = AttributeIndex(catalogue)
-        self.read = lru_cache(maxsize=_REMEMBERED)(self._read)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._read)
         # Apart from `read`: training reads many messages for their words alone.
-        self._statements_of = lru_cache(maxsize=_REMEMBERED)(self._find_statements)
+        self._remembered_statements = lru_cache(maxsize=_REMEMBERED)(self._find_statements)
+
+    def read(self, message: Message) -> Reading:
+        """Linear in the message's text."""
+        return self._remembered(message) if len(message.text) <= _LONGEST else self._read(message)
+
+    def said_by(self, message: Message) -> tuple[Statement, ...]:
+        """What one message says about attributes, in order."""
+        return self._remembered_statements(message) if len(message.text) <= _LONGEST else self._find_statements(message)
 
     def _read(self, message: Message) -> Reading:
         text = message.text
         linked = known_rows(self.catalogue, message.items)
         titles = self._titles(text, linked)
-        pieces, at = [], 0
+        pieces: list[str] = []
+        at = 0
         for match in titles:
             pieces += (text[at : match.start], " " * (match.end - match.start))
             at = match.end
         blanked = "".join((*pieces, text[at:]))
-        words: tuple[list[str], list[str]] = ([], [])
+        said: tuple[list[str], list[str]] = ([], [])
         signs = dict.fromkeys(linked, 1)
         ahead = deque(titles)
         for start, end, polarity in polarity_spans(blanked):
-            words[polarity < 0].extend(normalise(text[start:end]).split())
+            said[polarity < 0].extend(words(text[start:end]))
             while ahead and ahead[0].start < end:
                 signs.update(dict.fromkeys(ahead.popleft().payloads, polarity))
-        return Reading(tuple(words[0]), tuple(words[1]), tuple(signs.items()), blanked)
+        return Reading(tuple(said[0]), tuple(said[1]), tuple(signs.items()), blanked)
 
     def _find_statements(self, message: Message) -> tuple[Statement, ...]:
         return self._attributes.statements(self.read(message).blanked)
@@ -88,7 +99,7 @@ class Reader:
         found: dict[tuple[str, str], tuple[Statement, bool]] = {}
         for message, feedback in evidence(conversation):
             if message.role == "seeker":
-                for statement in self._statements_of(message):
+                for statement in self.said_by(message):
                     found.pop((statement.facet, statement.value), None)
                     found[statement.facet, statement.value] = (statement, feedback)
         return tuple(found.values())

@@ -30,7 +30,7 @@ class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     min_examples: Annotated[
         int, msgspec.Meta(ge=1, description="an item is a class when it is recommended this often in training")
-    ] = 3
+    ] = 2
     max_classes: Annotated[
         int, msgspec.Meta(ge=2, description="at most this many classes, the most recommended items first")
     ] = 1500
@@ -76,6 +76,7 @@ class TfidfLr(CatalogueScorer):
         with warnings.catch_warnings():
             # The iterations are bounded on purpose: the validation score falls again after about twenty.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", message="The number of unique classes")
             model.fit(features, [row for _, row in kept])
         self._coefficients = model.coef_.astype(np.float64)
         self._intercepts = model.intercept_.astype(np.float64)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from small_world import FILMS, human, seeker, shown, talk
 
 from harness import Statement
-from harness.text import polarity_spans
+from harness.text import polarity_spans, tokenise, words
 from harness_plugins.recommenders.evidence import evidence
 from harness_plugins.recommenders.reading import Reader
 
@@ -49,6 +49,19 @@ def test_own_turns_are_no_evidence_and_what_follows_them_is_feedback() -> None:
     asked, liked = seeker("a horror film", "f1"), seeker("no, rather a comedy")
     conversation = talk(asked, human("sure"), shown("f3", text="How about Never Come Back?"), liked, turn=2)
     assert list(evidence(conversation)) == [(asked, False), (human("sure"), False), (liked, True)]
+
+
+def test_a_very_long_message_is_read_like_a_short_one() -> None:
+    text = "I want a comedy, not horror. " + "Something warm. " * 400
+    reading = READER.read(seeker(text, "f5"))
+    assert reading.negative == ("not", "horror")
+    assert len(reading.words) == 4 + 2 * 400
+    assert [s.polarity for s in READER.said_by(seeker(text))] == [1, -1]
+
+
+@given(st.text(max_size=40))
+def test_words_are_the_folded_tokens(text: str) -> None:
+    assert words(text) == [token.norm for token in tokenise(text)]
 
 
 def test_unknown_ids_and_empty_texts_are_read_without_complaint() -> None:

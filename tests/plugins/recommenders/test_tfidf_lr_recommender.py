@@ -26,7 +26,7 @@ def test_recommends_what_was_recommended_after_such_words(text: str, item: str) 
 
 def test_other_items_follow_by_popularity_with_score_zero() -> None:
     training = [*TRAINING, dialogue(90, seeker("hello"), human("well", "f7")), dialogue(91, seeker("ok"), human("so", "f7"))]
-    listed = prepared("tfidf-lr", training).recommend(talk(seeker("dark")), 8)
+    listed = prepared("tfidf-lr", training, min_examples=3).recommend(talk(seeker("dark")), 8)
     assert listed.items[3:] == ("f7", "f0", "f3", "f4", "f5")
     assert listed.scores[3:] == (0,) * 5
 
