@@ -8,8 +8,10 @@ from five_films import INDEX
 from harness import options
 from harness.api import Catalogue, Item, Knowledge, Simulator
 from harness.errors import UsageError
+from harness.leakgate import LeakGate
 from harness.registry import Registry
-from harness.text import polarity_spans
+from harness.text import AttributeIndex, polarity_spans
+from harness_plugins.datasets.cinema.films import load_films
 from harness_plugins.simulators import speech
 from harness_plugins.simulators.wording import asked_families, noun_of, phrase
 
@@ -117,3 +119,19 @@ def test_options_out_of_range_are_refused(name: str, value: str):
     registry = Registry()
     with pytest.raises(UsageError, match=name):
         options.build(registry, registry.find("simulator", "rule"), {name: value})
+
+
+def test_the_fixed_words_name_no_film_and_no_attribute_of_the_bundled_catalogue():
+    films = load_films()
+    gate, index = LeakGate(films), AttributeIndex(films)
+    wishes = (t for templates in (speech.WANTED, speech.UNWANTED) for group in templates.values() for t in group)
+    fixed = (speech.NONE_OF_THESE, speech.NOT_THIS, speech.NOT_LIKED, speech.SEEN, speech.ACCEPT, speech.QUIT, speech.NO_ANSWER)
+    facets = ("genre", "director", "star", "country", "decade")
+    sentences = {
+        template.replace("{title}", "Qqxq").replace("{family}", facet).replace("{np}", phrase(facet, ["Zzyz"]))
+        for template in (*wishes, *speech.NO_PREFERENCE, *(t for group in fixed for t in group))
+        for facet in facets
+    }
+    for sentence in sentences:
+        assert gate.check(sentence, hidden=films.ids).leaks == (), sentence
+        assert index.find(sentence) == [], sentence

@@ -1,0 +1,148 @@
+"""The form of an LLM seeker's answer: {text, action, accepted, mentioned} as JSON, read strictly.
+
+Only the JSON field `action` acts. An answer that is not of this form is a fault of the simulator ("malformed"), never guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from harness.api import Action, Catalogue, Feedback, Statement
+from harness.errors import ComponentFault
+from harness.llm.api import Completion
+from harness.text import normalise
+
+from .wording import family, same_family
+
+_FENCE: Final = re.compile(r"\A```(?:json)?[ \t]*\n?(.*?)\n?[ \t]*```\Z", re.DOTALL | re.IGNORECASE)
+_THOUGHT: Final = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
+_SHOWN: Final = 120
+
+
+class Mentioned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An attribute that the answer's text states."""
+
+    facet: str
+    value: str
+    wanted: bool
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model answers. `accepted` are numbers of the list that was shown, from 1. `mentioned` may be missing: then the
+    text speaks for itself."""
+
+    text: str
+    action: Action
+    accepted: Annotated[tuple[int, ...], msgspec.Meta(max_length=1000)] = ()
+    mentioned: Annotated[tuple[Mentioned, ...], msgspec.Meta(max_length=1000)] | None = None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of an answer, in the subset that servers can hold a model to (everything required, nothing else)."""
+    mentioned = {
+        "type": "object",
+        "properties": {"facet": {"type": "string"}, "value": {"type": "string"}, "wanted": {"type": "boolean"}},
+        "required": ["facet", "value", "wanted"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "action": {"type": "string", "enum": ["continue", "accept", "quit"]},
+            "accepted": {"type": "array", "items": {"type": "integer"}},
+            "mentioned": {"type": "array", "items": mentioned},
+        },
+        "required": ["text", "action", "accepted", "mentioned"],
+        "additionalProperties": False,
+    }
+
+
+def parse(completion: Completion) -> Answer:
+    """The answer in a completion: one JSON object, in a code fence or after a reasoning model's thoughts if need be.
+
+    Raises ComponentFault "empty" or "malformed".
+    """
+    text = _THOUGHT.sub("", completion.text.strip()).strip()
+    if not text:
+        raise ComponentFault("empty", "the model answered nothing")
+    fenced = _FENCE.match(text)
+    try:
+        return msgspec.json.decode(fenced.group(1) if fenced else text, type=Answer)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        cut = "; it was cut off: give a larger max_tokens" if completion.finish == "length" else ""
+        raise ComponentFault("malformed", f"the model's answer is not of the form asked for ({error}){cut}: {text[:_SHOWN]!r}") from None
+
+
+class Values:
+    """The catalogue's attribute values, to turn what a model says it mentioned into statements."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._facets: dict[str, dict[str, str]] = {}
+        for item in catalogue:
+            for facet, values in item.attributes.items():
+                known = self._facets.setdefault(facet, {})
+                for value in values:
+                    known.setdefault(normalise(value), value)
+
+    def statements(self, mentioned: Sequence[Mentioned], text: str) -> tuple[Statement, ...]:
+        """What both the catalogue has and the text can be seen to say; the last word on a value counts.
+
+        A facet may be called by another of its names ("actor" for "star"). A value counts as said when a word of it stands in
+        the text, inflected or shortened at most ("comedies", "sci-fi"): a model may list its whole profile otherwise.
+        """
+        words = normalise(text).split()
+        found: dict[tuple[str, str], Statement] = {}
+        for claim in mentioned:
+            named = self._find(claim.facet, claim.value)
+            if named is None or not _said(normalise(named[1]).split(), words):
+                continue
+            polarity: Literal[1, -1] = 1 if claim.wanted else -1
+            found.pop(named, None)
+            found[named] = Statement(*named, polarity)
+        return tuple(found.values())
+
+    def _find(self, facet: str, value: str) -> tuple[str, str] | None:
+        wanted, asked = normalise(value), facet.strip().lower()
+        exact = [f for f in self._facets if f.lower() == asked]
+        for name in exact or [f for f in self._facets if same_family(f, family(facet))]:
+            if wanted in self._facets[name]:
+                return name, self._facets[name][wanted]
+        return None
+
+
+def feedback(answer: Answer, shown: Sequence[str], values: Values) -> Feedback:
+    """`shown` are the ids that the model saw, in the order of their numbers. What it saw and did not take is turned down.
+
+    Raises ComponentFault "malformed" for numbers that are not in the list, and for an acceptance of nothing.
+    """
+    wrong = [number for number in answer.accepted if not 1 <= number <= len(shown)]
+    if wrong:
+        raise ComponentFault("malformed", f"accepted has number {wrong[0]}, and the list has {len(shown)} items")
+    accepted = tuple(dict.fromkeys(shown[number - 1] for number in answer.accepted)) if answer.action == "accept" else ()
+    if answer.action == "accept" and not accepted:
+        raise ComponentFault("malformed", "the action is accept, and no item of the list is accepted")
+    return Feedback(
+        answer.text.strip(),
+        answer.action,
+        accepted=accepted,
+        rejected=() if accepted else tuple(shown),
+        statements=None if answer.mentioned is None else values.statements(answer.mentioned, answer.text),
+    )
+
+
+def _said(value: Sequence[str], words: Sequence[str]) -> bool:
+    return any(_alike(a, b) for a in value for b in words)
+
+
+def _alike(a: str, b: str) -> bool:
+    """The same word, but for its ending: equal, or the shorter begins the longer, or four letters in common at the start."""
+    if a == b:
+        return True
+    if min(len(a), len(b)) < 3:
+        return False
+    return a.startswith(b) or b.startswith(a) or (len(a) > 4 and len(b) > 4 and a[:4] == b[:4])
