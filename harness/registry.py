@@ -87,17 +87,24 @@ class Registry:
         """Load and register one plugin. A failure is kept in the returned `Plugin.error`, it is never raised."""
         info = Plugin(name, distribution, version, value)
         self.plugins.append(info)
+        ours = False
         module: object | None = None
         try:
             module = load()
+            if self._manager.is_registered(module):
+                raise ValueError(f"another entry point offers {value or 'the same object'} already")
+            ours = True
             self._manager.register(module, name)
             self._manager.check_pending()
+            _check_marks(module)
             info.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
             found = list(self._collect(module, info))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything while it is imported
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  a plugin may raise anything while it is imported
             info.error = _reason(error)
             info.details = traceback.format_exc()
-            if module is not None and self._manager.is_registered(module):
+            if ours and self._manager.is_registered(module):
                 self._manager.unregister(module)
             return info
         for entry in found:
