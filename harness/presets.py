@@ -14,7 +14,8 @@ CUTOFFS = (1, 5, 10, 20, 50)
 class Preset(msgspec.Struct, frozen=True):
     """`success_k`: a target in the first that many is a success. `stop_on_success`: the harness ends the dialogue there.
     `final_reply`: the simulator answers the last list too. `read_at`: lists are scored at the last turn, or at the turn of
-    success. `headline`: which average heads the table."""
+    success. `headline`: which average heads the table. `simulator_options`: those of its own simulator that aren't the
+    simulator's defaults."""
 
     name: str
     summary: str
@@ -22,6 +23,7 @@ class Preset(msgspec.Struct, frozen=True):
     k: int = 10
     variant: Literal["novel", "all"] = "novel"
     simulator: str | None = "rule"
+    simulator_options: dict[str, str] = {}
     success_k: int = 10
     stop_on_success: bool = False
     final_reply: bool = False
@@ -38,8 +40,8 @@ def presets() -> dict[str, Preset]:
         Preset(
             "ievalm-free",
             f"iEvaLM free chat {published}",
-            k=50, variant="all", simulator="ievalm", success_k=50, stop_on_success=True, final_reply=True, read_at="success",
-            headline="micro",
+            k=50, variant="all", simulator="ievalm", simulator_options={"style": "published"}, success_k=50,
+            stop_on_success=True, final_reply=True, read_at="success", headline="micro",
         ),
         Preset(
             "ievalm-attr",

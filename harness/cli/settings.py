@@ -16,12 +16,14 @@ from harness.options import parse_pairs
 from harness.presets import find_preset
 
 DEFAULT_RECOMMENDER = "hybrid"
-TABLES = ("rec-opt", "sim-opt", "dataset-opt")
+TABLES = ("rec-opt", "sim-opt", "dataset-opt", "llm-opt")
 TRANSPORT = ("concurrency", "timeout", "transport-retries")
 PLAIN = (
     "variant", "split", "turns", "k", "seed", "trials", "limit", "leak-policy", "success-k", "max-text", "simulator-retries",
 )  # fmt: skip
-KNOWN = ("preset", "rec", "sim", "dataset", "metrics", "out", "control", *TABLES, *TRANSPORT, *PLAIN)
+ASKING = ("rpm", "cache", "cache-file", "max-cost", "max-tokens", "prices")
+MODELS = ("llm", "rec-llm", "sim-llm")
+KNOWN = ("preset", "rec", "sim", "dataset", "metrics", "out", "control", *TABLES, *TRANSPORT, *PLAIN, *ASKING, *MODELS)
 
 
 def from_file(path: Path | None) -> dict[str, Any]:
@@ -58,10 +60,13 @@ def run_config(flags: dict[str, Any], file: dict[str, Any]) -> RunConfig:
         variant=merged.get("variant"),
         split=merged.get("split"),
     )
+    sim_options = _options("sim", file, flags)
+    if simulator == preset.simulator:
+        sim_options = {**preset.simulator_options, **sim_options}
     values: dict[str, Any] = {
         "preset": preset.name,
         "recommender": Choice(_text(merged.get("rec", DEFAULT_RECOMMENDER), "rec"), _options("rec", file, flags)),
-        "simulator": None if simulator in (None, "none") else Choice(_text(simulator, "sim"), _options("sim", file, flags)),
+        "simulator": None if simulator in (None, "none") else Choice(_text(simulator, "sim"), sim_options),
         "dataset": dataset,
         "turns": preset.turns,
         "k": preset.k,
@@ -78,6 +83,12 @@ def run_config(flags: dict[str, Any], file: dict[str, Any]) -> RunConfig:
         values["success_k"] = min(values["success_k"], values["k"]) if preset.read_at == "last" else values["success_k"]
     if values["simulator"] is None and _options("sim", file, flags):
         raise UsageError("--sim-opt was given, but there is no simulator in this run")
+    for role in ("rec", "sim"):
+        spec = merged.get(f"{role}-llm", merged.get("llm") if role == "rec" or values["simulator"] else None)
+        values[f"{role}_llm"] = None if spec is None else Choice(_text(spec, f"{role}-llm"), _options("llm", file, flags))
+    if _options("llm", file, flags) and values["rec_llm"] is None and values["sim_llm"] is None:
+        raise UsageError("--llm-opt was given, but no --llm")
+    values["asking"] = {name.replace("-", "_"): merged[name] for name in ASKING if name in merged}
     values["transport"] = {name.replace("-", "_"): merged[name] for name in TRANSPORT if name in merged}
     try:
         config = msgspec.convert({**values, **_plain(values)}, RunConfig)

@@ -53,6 +53,34 @@ def harness_simulators() -> Iterable[Component]:
         knowledge="target_aware",
     )
     yield Component(
+        "profile-llm",
+        f"{_HERE}.profile_llm:ProfileLlm",
+        summary="a language model that is told its taste (items and attributes) and never a target",
+        options=f"{_HERE}.profile_llm:Options",
+        knowledge="profile",
+    )
+    yield Component(
+        "persona",
+        f"{_HERE}.persona:Persona",
+        summary="profile-llm with traits: conformity, patience, verbosity, drawn per scenario or set",
+        options=f"{_HERE}.persona:Options",
+        knowledge="profile",
+    )
+    yield Component(
+        "ievalm",
+        f"{_HERE}.ievalm:Ievalm",
+        summary="iEvaLM's free-chat seeker: a language model that is told the targets; style clean or as published",
+        options=f"{_HERE}.ievalm:Options",
+        knowledge="target_aware",
+    )
+    yield Component(
+        "ievalm-attr",
+        f"{_HERE}.ievalm_attr:IevalmAttr",
+        summary="iEvaLM's attribute question answering: looks asked attributes up in the targets; no language model",
+        options=f"{_HERE}.ievalm_attr:Options",
+        knowledge="target_aware",
+    )
+    yield Component(
         "human",
         f"{_HERE}.human:Human",
         summary="a person in the terminal (used by harness chat)",

@@ -22,12 +22,17 @@ _TAIL: Final = 500
 # "<|im_end|>", "</s>", "<start_of_turn>" and tags like those of the prompt itself all need an angle bracket.
 _ANGLES: Final = str.maketrans({"<": "‹", ">": "›", "＜": "‹", "＞": "›"})
 _BRACKET_TOKEN: Final = re.compile(r"\[(/?[A-Z][A-Z_]+)\]")
+_VARIANTS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
+_HIDDEN: Final = ("Cf", "Cs", "Co", "Cn")
 
 
 def plain(text: str, limit: int = MAX_TEXT) -> str:
     """One line of printable characters without angle brackets and template tokens, cut in the middle where it is too long."""
-    kept = "".join(c if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn") else "" for c in text)
-    line = " ".join("".join(c if c.isprintable() else " " for c in kept).split())
+    if len(text) > 8 * limit:
+        text = text[: 4 * limit] + text[-4 * limit :]
+    if not text.isascii():
+        text = "".join(c for c in _VARIANTS.sub("", text) if unicodedata.category(c) not in _HIDDEN)
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     line = _BRACKET_TOKEN.sub(r"(\1)", line.translate(_ANGLES))
     if len(line) <= limit:
         return line

@@ -1,6 +1,7 @@
 """The form of an LLM seeker's answer: {text, action, accepted, mentioned} as JSON, read strictly.
 
-Only the JSON field `action` acts. An answer that is not of this form is a fault of the simulator ("malformed"), never guessed at.
+Only the JSON field `action` acts. An answer that is not of this form is a fault of the simulator ("malformed"), it is never
+guessed at.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def parse(completion: Completion) -> Answer:
         return msgspec.json.decode(fenced.group(1) if fenced else text, type=Answer)
     except (msgspec.DecodeError, UnicodeError) as error:
         cut = "; it was cut off: give a larger max_tokens" if completion.finish == "length" else ""
-        raise ComponentFault("malformed", f"the model's answer is not of the form asked for ({error}){cut}: {text[:_SHOWN]!r}") from None
+        raise ComponentFault(
+            "malformed", f"the model's answer is not of the form asked for ({error}){cut}: {text[:_SHOWN]!r}"
+        ) from None
 
 
 class Values:
@@ -118,14 +121,15 @@ class Values:
 def feedback(answer: Answer, shown: Sequence[str], values: Values) -> Feedback:
     """`shown` are the ids that the model saw, in the order of their numbers. What it saw and did not take is turned down.
 
-    Raises ComponentFault "malformed" for numbers that are not in the list, and for an acceptance of nothing.
+    Raises ComponentFault "malformed" for an acceptance of nothing, or of a number that is not in the list.
     """
-    wrong = [number for number in answer.accepted if not 1 <= number <= len(shown)]
-    if wrong:
-        raise ComponentFault("malformed", f"accepted has number {wrong[0]}, and the list has {len(shown)} items")
-    accepted = tuple(dict.fromkeys(shown[number - 1] for number in answer.accepted)) if answer.action == "accept" else ()
-    if answer.action == "accept" and not accepted:
-        raise ComponentFault("malformed", "the action is accept, and no item of the list is accepted")
+    accepted: tuple[str, ...] = ()
+    if answer.action == "accept":
+        wrong = [number for number in answer.accepted if not 1 <= number <= len(shown)]
+        if wrong or not answer.accepted:
+            named = f"number {wrong[0]}" if wrong else "nothing"
+            raise ComponentFault("malformed", f"the model accepts {named} of a list of {len(shown)}")
+        accepted = tuple(dict.fromkeys(shown[number - 1] for number in answer.accepted))
     return Feedback(
         answer.text.strip(),
         answer.action,
