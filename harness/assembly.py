@@ -14,6 +14,7 @@ from harness import options
 from harness.api import Catalogue, RecommenderSetup, Scenario, SimulatorSetup, Split
 from harness.config import Choice, RunConfig, fingerprint, fingerprint_fields
 from harness.errors import DataError, HarnessError, PluginError, UsageError, described
+from harness.models import build_models
 from harness.registry import Entry, Kind, Registry
 from harness.scenarios import data_hash, novel
 
@@ -65,6 +66,10 @@ class Assembly(msgspec.Struct, frozen=True):
     instances: dict[str, Any]
     prepared: set[str]
     """Roles whose `prepare` has run."""
+    models: dict[str, Any] = {}
+    """Role -> its language model, where the user chose one."""
+    layers: Any = None
+    """What these models share (`harness.llm.layers.Layers`)."""
 
     @property
     def fingerprint(self) -> str:
@@ -139,6 +144,7 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         part, dataset, split, scenarios = load_data(registry, config)
         digest = data_hash(split, scenarios)
         like = None
+    layers, models = build_models(config, like.layers if like is not None else None)
     instances: dict[str, Any] = {}
     prepared: set[str] = set()
     if like is not None and _same_recommender(like.config, config):
@@ -158,6 +164,8 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
     revisions["dataset"]["options"].pop("path", None)
     if simulator is not None:
         revisions["simulator"]["knowledge"] = instances["simulator"].knowledge
+    for role, model in models.items():
+        revisions[role]["llm"] = model.revision()
     fields = fingerprint_fields(config, revisions, digest)
     return Assembly(
         config,
@@ -172,6 +180,8 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         fields,
         instances,
         prepared,
+        models,
+        layers,
     )
 
 
@@ -180,7 +190,7 @@ def _same_data(a: RunConfig, b: RunConfig) -> bool:
 
 
 def _same_recommender(a: RunConfig, b: RunConfig) -> bool:
-    return (a.recommender, a.k, a.seed) == (b.recommender, b.k, b.seed)
+    return (a.recommender, a.rec_llm, a.k, a.seed) == (b.recommender, b.rec_llm, b.k, b.seed)
 
 
 def _check_level(part: Part, simulator: Any) -> None:
@@ -200,8 +210,12 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
     # A plain tuple: whatever a data set hands over as a sequence may know its files, and with them the scenarios.
     training = tuple(split.training)
     setups: dict[str, Any] = {
-        "recommender": RecommenderSetup(split.catalogue, training, config.k, config.seed, cache),
-        "simulator": SimulatorSetup(split.catalogue, training, config.turns, config.seed, cache),
+        "recommender": RecommenderSetup(
+            split.catalogue, training, config.k, config.seed, cache, assembly.models.get("recommender")
+        ),
+        "simulator": SimulatorSetup(
+            split.catalogue, training, config.turns, config.seed, cache, assembly.models.get("simulator")
+        ),
     }
     for role, instance in assembly.instances.items():
         method = getattr(instance, "prepare", None)

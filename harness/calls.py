@@ -67,7 +67,7 @@ class Hosts:
                 self._loop_host = LoopHost("harness-components", timeout=self._transport.timeout)
                 self._open.append(self._loop_host)
             host = self._loop_host
-            metered = _metered(function)
+            metered = _metered(function, self._transport.timeout)
             return lambda *arguments: host.submit(metered, *arguments)
         limit = 1 if serial else self._transport.concurrency
         threads = ThreadHost(f"harness-{role}", limit=limit, timeout=self._transport.timeout)
@@ -121,11 +121,11 @@ def _transpose(calls: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     return tuple(column[0] if isinstance(column[0], int) else column for column in columns)
 
 
-def _metered(function: Callable[..., Awaitable[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _metered(function: Callable[..., Awaitable[Any]], limit: float) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Whatever chat models are asked during the call goes into the answer's usage, where the component said none itself."""
 
     async def call(*arguments: Any) -> Any:
-        with meter() as spent:
+        with meter(limit) as spent:
             try:
                 answer = await function(*arguments)
             except Exception as error:

@@ -35,6 +35,17 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_backoff: float = 30.0
 
 
+class Asking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How language models are asked: cache, limits, prices. See `harness.llm.layers.Settings`; files as texts."""
+
+    rpm: float | None = None
+    cache: Literal["off", "read", "read-write"] = "off"
+    cache_file: str | None = None
+    max_cost: float | None = None
+    max_tokens: int | None = None
+    prices: str | None = None
+
+
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can change a number, and `transport`."""
 
@@ -58,7 +69,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int = 0
     trials: int = 1
     limit: int | None = None
+    rec_llm: Choice | None = None
+    """The recommender's language model: "openai:MODEL", "hf:PATH", "scripted:FILE", and its options."""
+    sim_llm: Choice | None = None
     transport: Transport = Transport()
+    asking: Asking = Asking()
 
     def __post_init__(self) -> None:
         low = {"turns": 1, "k": 1, "success_k": 1, "trials": 1, "max_text": 1, "simulator_retries": 0, "limit": 1}
@@ -77,7 +92,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def fingerprint_fields(config: RunConfig, revisions: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
     """The flat fields that the fingerprint covers. `revisions` describes each component: distribution, version, options."""
     fields = msgspec.to_builtins(config)
-    for name in ("transport", "recommender", "simulator", "dataset"):
+    for name in ("transport", "asking", "recommender", "simulator", "dataset", "rec_llm", "sim_llm"):
         del fields[name]
     fields["protocol"] = PROTOCOL_VERSION
     fields["data_hash"] = data_hash

@@ -16,10 +16,11 @@ from harness.api import DialogueRecord
 from harness.assembly import Assembly, assemble, prepare
 from harness.config import Choice, RunConfig, difference
 from harness.errors import ConfigMismatch, StoreError
+from harness.models import charge
 from harness.registry import Registry
 from harness.results import score_folder
 from harness.runner import Outcome, run
-from harness.store import MANIFEST, SUMMARY, Store, finished, read_manifest, read_summary
+from harness.store import MANIFEST, SUMMARY, Store, finished, read_lines, read_manifest, read_summary
 
 
 class Progress(Protocol):
@@ -82,6 +83,7 @@ def execute(
             unprepared = [getattr(config, role).name for role in assembly.instances if role not in assembly.prepared]
             if unprepared:
                 progress.say("preparing " + " and ".join(unprepared))
+            charge(assembly.layers, read_lines(folder))
             prepare(assembly)
             progress.start(total, len(done))
 

@@ -125,7 +125,7 @@ async def play(
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
     finally:
-        hosts.close()
+        await hosts.finish([model.close for model in {id(m): m for m in assembly.models.values()}.values()])
 
 
 def _jobs(assembly: Assembly, done: set[tuple[str, int]], schedule_seed: int | None) -> Iterator[tuple[int, int]]:

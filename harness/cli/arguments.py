@@ -69,6 +69,44 @@ def split_option(default: str = "test") -> Decorator[Any]:
     return click.option("--split", type=click.Choice(SPLITS), help=f"Part of the data set.  [default: {default}]")
 
 
+def model_options() -> Decorator[Any]:
+    """--llm, --rec-llm, --sim-llm SPEC and --llm-opt k=v, and how models are asked: cache, limits, prices."""
+    return _together(
+        click.option(
+            "--llm", metavar="SPEC", help="Language model of every role: openai:MODEL, hf:MODEL_OR_PATH or scripted:FILE."
+        ),
+        click.option("--rec-llm", metavar="SPEC", help="Language model of the recommender."),
+        click.option("--sim-llm", metavar="SPEC", help="Language model of the simulator."),
+        click.option(
+            "--llm-opt",
+            metavar="K=V",
+            multiple=True,
+            help="An option of the models (base_url=..., dtype=...), any number of times.",
+        ),
+        asking_options(),
+    )
+
+
+def asking_options() -> Decorator[Any]:
+    """--cache, --cache-file, --max-cost, --max-tokens, --prices and --rpm."""
+    return _together(
+        click.option(
+            "--cache",
+            type=click.Choice(["off", "read", "read-write"]),
+            help="Answers of models from earlier runs.  [default: off]",
+        ),
+        click.option("--cache-file", metavar="FILE", help="Where they are kept.  [default: the user's cache folder]"),
+        click.option(
+            "--max-cost", type=float, metavar="DOLLARS", help="Stop, resumable, before models cost more (needs --prices)."
+        ),
+        click.option("--max-tokens", type=int, metavar="N", help="Stop, resumable, before models take more tokens."),
+        click.option(
+            "--prices", metavar="FILE", help="TOML: a table per model with prompt and completion, dollars per million tokens."
+        ),
+        click.option("--rpm", type=float, metavar="N", help="Requests per minute to one server, at most."),
+    )
+
+
 def json_option() -> Decorator[Any]:
     """--json (parameter `as_json`)."""
     return click.option("--json", "as_json", is_flag=True, help="JSON on standard output, for machines.")

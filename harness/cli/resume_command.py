@@ -8,8 +8,15 @@ from typing import Any
 import click
 import msgspec
 
-from harness.cli.arguments import dataset_choice, dataset_options, json_option, recommender_options, simulator_options
-from harness.config import Choice, RunConfig
+from harness.cli.arguments import (
+    asking_options,
+    dataset_choice,
+    dataset_options,
+    json_option,
+    recommender_options,
+    simulator_options,
+)
+from harness.config import Asking, Choice, RunConfig
 from harness.options import parse_pairs
 
 
@@ -32,6 +39,7 @@ Examples:
 @click.option("--seed", type=int, metavar="S", help="As recorded.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Dialogues in flight.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Limit of one call of a component.")
+@asking_options()
 @click.option("--control", metavar="NAME", multiple=True, help="Also play this control simulator and report the feedback gain.")
 @click.option(
     "--max-fault-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Exit with 1 above this share."
@@ -60,7 +68,8 @@ def command(
     config = _overlay(config_of(read_manifest(folder), folder), said)
     carried = {"concurrency": concurrency, "timeout": timeout}
     transport = msgspec.structs.replace(config.transport, **{k: v for k, v in carried.items() if v is not None})
-    config = msgspec.structs.replace(config, transport=transport)
+    asked = {name: said[name] for name in Asking.__struct_fields__ if said[name] is not None}
+    config = msgspec.structs.replace(config, transport=transport, asking=msgspec.structs.replace(config.asking, **asked))
     return play(config, folder, controls=control, max_fault_rate=max_fault_rate, quiet=quiet, as_json=as_json)
 
 

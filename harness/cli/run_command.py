@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.arguments import dataset_options, json_option, recommender_options, simulator_options
+from harness.cli.arguments import dataset_options, json_option, model_options, recommender_options, simulator_options
 
 
 @click.command(
@@ -18,6 +18,7 @@ Examples:
   harness run --rec ease --sim rule --sim-opt eps=0.2          a user who is wrong about every fifth attribute
   harness run --rec bm25 --control exclude-only                what does the feedback add?
   harness run --rec copy-history --dataset redial-ievalm --dataset-opt variant=all --preset static
+  harness run --rec llm-rerank --sim profile-llm --llm openai:gpt-4o-mini --cache read-write --limit 50
   harness run --config my.toml --out runs/mine                 settings from a file; again to go on with it
   harness run --rec my-package:mine --limit 50 --dry-run       what would be played
 
@@ -32,6 +33,7 @@ A configuration file has the flags' names as keys:
 @recommender_options()
 @simulator_options()
 @dataset_options(default=None)
+@model_options()
 @click.option(
     "--preset", metavar="NAME", help="smtpo, static, ievalm-free, ievalm-attr or ievalm-free-clean.  [default: smtpo]"
 )

@@ -1,0 +1,66 @@
+"""The language models of a run: built from the configuration, before anything is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api import DialogueRecord, Usage
+from harness.config import Asking, Choice, RunConfig, Transport
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.llm.layers import Layers
+
+
+def layers_of(asking: Asking, transport: Transport) -> Layers:
+    """What all models of a run share: purse, cache, gates. Raises UsageError for a bad limit, price file or cache."""
+    from harness.llm.layers import Layers, Settings
+
+    return Layers(
+        Settings(
+            concurrency=transport.concurrency,
+            retries=transport.transport_retries,
+            backoff=transport.backoff,
+            max_backoff=transport.max_backoff,
+            rpm=asking.rpm,
+            cache=asking.cache,
+            cache_file=None if asking.cache_file is None else Path(asking.cache_file),
+            max_cost=asking.max_cost,
+            max_tokens=asking.max_tokens,
+            prices=None if asking.prices is None else Path(asking.prices),
+        )
+    )
+
+
+def build_models(config: RunConfig, layers: Layers | None = None) -> tuple[Layers | None, dict[str, Any]]:
+    """(layers, role -> ChatModel) for the roles that have a model. Raises UsageError or LlmError with what to set."""
+    chosen: dict[str, Choice] = {}
+    if config.rec_llm is not None:
+        chosen["recommender"] = config.rec_llm
+    if config.sim_llm is not None:
+        if config.simulator is None:
+            raise UsageError("--sim-llm was given, but there is no simulator in this run")
+        chosen["simulator"] = config.sim_llm
+    if not chosen:
+        return None, {}
+    from harness.llm.build import build
+
+    layers = layers or layers_of(config.asking, config.transport)
+    return layers, {role: build(choice.name, choice.options, layers) for role, choice in chosen.items()}
+
+
+def charge(layers: Layers | None, records: Iterable[DialogueRecord]) -> None:
+    """Count what earlier starts of a run have spent towards its limits."""
+    if layers is None or not layers.budget.limited:
+        return
+    spent = Usage()
+    for record in records:
+        for turn in record.turns:
+            for usage in (turn.recommender_usage, turn.simulator_usage):
+                spent = spent + usage if usage is not None else spent
+        for fault in record.faults:
+            spent = spent + fault.usage if fault.usage is not None else spent
+    layers.budget.tokens += spent.prompt_tokens + spent.completion_tokens
+    layers.budget.cost += spent.cost
