@@ -16,8 +16,8 @@ import msgspec
 from harness.api import Item, Statement
 
 # Accents may stand apart from their letter (decomposed Unicode); an apostrophe, however typed, belongs to its word.
-_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]*['’‘´`]?[^\W_]+)*[\u0300-\u036f]*")
-_APOSTROPHES = dict.fromkeys(map(ord, "'’‘´`\u02bc"))
+_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]*['’‘´]?[^\W_]+)*[\u0300-\u036f]*")
+_APOSTROPHES = dict.fromkeys(map(ord, "'’‘´\u02bc"))
 # A clause that starts after one of these has its own polarity. The full stop of an initial or a title ends none
 # ("Samuel L. Jackson", "Jill St. John").
 _CLAUSE = re.compile(
@@ -57,7 +57,7 @@ class Match(msgspec.Struct, frozen=True):
 def fold(word: str) -> str:
     """Lower case, without accents and apostrophes."""
     if word.isascii():
-        return word.lower().replace("'", "").replace("`", "")
+        return word.lower().replace("'", "")
     decomposed = unicodedata.normalize("NFKD", word.translate(_APOSTROPHES))
     return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
 
