@@ -51,6 +51,8 @@ def _film(number: int) -> Item:
     return Item(f"f{number}", title + _RANDOM.choice(("", "!", ".", "?")), attributes={f: v for f, v in facets.items() if v})
 
 
+# Each example is a dialogue of up to four turns, and most properties run for several simulators.
+FEWER = settings(max_examples=30)
 FILMS = Catalogue(_film(number) for number in range(60))
 INDEX = AttributeIndex(FILMS)
 
@@ -113,12 +115,14 @@ AWARE = prepared(RuleTarget(Options(reveal=2, reveal_disliked=0.5)), FILMS)
 ORACLE = prepared(Oracle(), FILMS)
 
 
+@FEWER
 @given(profiles(distinct=False), lists_of_ids, seeds, questions)
 def test_without_noise_every_statement_is_true(knowledge: Knowledge, lists: list[tuple[str, ...]], seed: int, text: str):
     for answer in four_turns(TRUE, knowledge, lists, seed, text):
         assert all(holds(knowledge, s.facet, s.value, s.polarity) for s in answer.statements)
 
 
+@FEWER
 @given(profiles(), lists_of_ids, seeds, questions)
 def test_with_full_noise_no_statement_is_true(knowledge: Knowledge, lists: list[tuple[str, ...]], seed: int, text: str):
     for answer in four_turns(FALSE, knowledge, lists, seed, text):
@@ -126,7 +130,7 @@ def test_with_full_noise_no_statement_is_true(knowledge: Knowledge, lists: list[
 
 
 @pytest.mark.parametrize("simulator", [TRUE, NOISY, FALSE, AWARE, ORACLE], ids=["eps=0", "eps=.4", "eps=1", "target", "oracle"])
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(knowledge=profiles(), targets=ids, lists=lists_of_ids, seed=seeds, text=questions)
 def test_an_exact_phrase_search_reads_back_what_is_said(
     simulator: Any, knowledge: Knowledge, targets: tuple[str, ...], lists: list[tuple[str, ...]], seed: int, text: str
@@ -138,6 +142,7 @@ def test_an_exact_phrase_search_reads_back_what_is_said(
 
 
 @pytest.mark.parametrize("simulator", [TRUE, NOISY, AWARE], ids=["eps=0", "eps=.4", "target"])
+@FEWER
 @given(knowledge=profiles(), targets=ids, lists=lists_of_ids, seed=seeds)
 def test_actions_statements_and_lists_agree(
     simulator: Any, knowledge: Knowledge, targets: tuple[str, ...], lists: list[tuple[str, ...]], seed: int
@@ -151,6 +156,7 @@ def test_actions_statements_and_lists_agree(
 
 
 @pytest.mark.parametrize("simulator", [TRUE, NOISY, AWARE, ORACLE], ids=["eps=0", "eps=.4", "target", "oracle"])
+@FEWER
 @given(knowledge=profiles(), targets=ids, lists=lists_of_ids, seed=seeds, text=questions)
 def test_no_target_is_named_before_it_is_shown(
     simulator: Any, knowledge: Knowledge, targets: tuple[str, ...], lists: list[tuple[str, ...]], seed: int, text: str
@@ -172,6 +178,7 @@ def test_no_target_is_named_before_it_is_shown(
         assert not any(f" {normalise(FILMS.get(i).title)} " in words for i in targets if i not in shown)
 
 
+@FEWER
 @given(profiles(), lists_of_ids, seeds)
 def test_the_same_input_gives_the_same_output(knowledge: Knowledge, lists: list[tuple[str, ...]], seed: int):
     again = prepared(Rule(Options(eps=0.4, reveal=2)), FILMS)
@@ -189,6 +196,7 @@ def test_threads_do_not_disturb_each_other():
 
 
 @pytest.mark.parametrize("simulator", [NoFeedback(), ExcludeOnly()], ids=["no-feedback", "exclude-only"])
+@FEWER
 @given(knowledge=profiles(), ranked=ids, turn=st.integers(1, 5), seed=seeds)
 def test_label_free_controls_depend_on_the_list_alone(
     simulator: Any, knowledge: Knowledge, ranked: tuple[str, ...], turn: int, seed: int
@@ -200,6 +208,7 @@ def test_label_free_controls_depend_on_the_list_alone(
     assert INDEX.statements(answer.text) == ()
 
 
+@FEWER
 @given(profiles(), lists_of_ids, seeds)
 def test_shuffled_is_rule_on_the_knowledge_that_it_is_given(knowledge: Knowledge, lists: list[tuple[str, ...]], seed: int):
     shuffled = prepared(Shuffled(Options(reveal=2)), FILMS)
