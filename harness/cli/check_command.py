@@ -1,0 +1,139 @@
+"""`harness check`: a component against every clause of the protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from harness.cli.arguments import dataset_choice, json_option
+from harness.cli.list_command import kind_named
+from harness.cli.output import print_json, table
+from harness.cli.show_command import named
+from harness.errors import UsageError
+from harness.options import parse_pairs
+from harness.registry import Entry, Kind, Registry
+
+if TYPE_CHECKING:
+    from harness.testing import Report
+
+
+@click.command(
+    "check",
+    epilog="""\b
+Examples:
+  harness check mine                          on a small world that needs no file
+  harness check mine --opt depth=3            with another option than the default
+  harness check mine --dataset cinema         on that catalogue and its first scenarios
+  harness check ndcg@10 --json                a metric, for machines
+  harness check jsonl --opt path=my.jsonl     a data set: every split is loaded
+""",
+)
+@click.argument("name")
+@click.option("--kind", metavar="KIND", callback=kind_named, help="Look among this kind of components only.")
+@click.option("--opt", "pairs", metavar="K=V", multiple=True, help="An option of the component, any number of times.")
+@click.option("--dataset", metavar="NAME", help="Try it on this data set in place of the small world.")
+@click.option("--dataset-opt", metavar="K=V", multiple=True, help="An option of that data set, any number of times.")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True, metavar="SECONDS",
+    help="Limit of one call, as in a run.",
+)  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="Show only what failed or is to be mended.")
+@json_option()
+def command(
+    name: str,
+    kind: Kind | None,
+    pairs: tuple[str, ...],
+    dataset: str | None,
+    dataset_opt: tuple[str, ...],
+    timeout: float,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Check an installed component against every clause of the protocol that it can break.
+
+    It is called with ordinary, empty, very long and unusual conversations, alone, in company, from several threads and in
+    another process. Every finding names the clause, what happened and how to mend it. Ends with 1 if a clause failed;
+    warnings are no failure.
+    """
+    from harness.testing import check_installed
+
+    registry = Registry()
+    entries = named(registry, name, kind)
+    given = _given(name, entries, pairs)
+    if dataset_opt and not dataset:
+        raise UsageError("--dataset-opt was given without --dataset")
+    data = dataset_choice(dataset, dataset_opt)[0] if dataset else None
+    with _own_terminal():
+        reports = [
+            check_installed(entry.full_name, entry.kind, given, dataset=data, timeout=timeout, registry=registry)
+            for entry in entries
+        ]
+    if as_json:
+        shown = [as_data(entry, report) for entry, report in zip(entries, reports, strict=True)]
+        print_json(shown[0] if len(shown) == 1 else shown)
+    else:
+        texts = (as_text(entry, report, quiet) for entry, report in zip(entries, reports, strict=True))
+        click.echo("\n\n".join(texts))
+    return int(not all(report.ok for report in reports))
+
+
+def _given(name: str, entries: list[Entry], pairs: tuple[str, ...]) -> dict[str, Any]:
+    """The options that were said; "ndcg@10" says k=10."""
+    given: dict[str, Any] = dict(parse_pairs(pairs, "--opt"))
+    if given and len(entries) > 1:
+        raise UsageError(f"{name!r} is a {' and a '.join(entry.kind for entry in entries)}: say which with --kind")
+    cut = name.partition("@")[2]
+    if cut and entries[0].kind == "metric":
+        if not cut.isdigit():
+            raise UsageError(f"metric {name!r}: write NAME or NAME@K with a whole number K")
+        if given.setdefault("k", int(cut)) != int(cut):
+            raise UsageError(f"{name} and --opt k={given['k']} contradict each other")
+    return given
+
+
+@contextlib.contextmanager
+def _own_terminal() -> Iterator[None]:
+    """What a component prints must not get into the report, and one that reads from the terminal finds the end of input."""
+    keyboard = sys.stdin
+    with open(os.devnull, encoding="utf-8") as nothing, contextlib.redirect_stdout(sys.stderr):  # noqa: PTH123
+        sys.stdin = nothing
+        try:
+            yield
+        finally:
+            sys.stdin = keyboard
+
+
+def as_data(entry: Entry, report: Report) -> dict[str, Any]:
+    """A report for machines."""
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "tried_on": report.world,
+        "ok": report.ok,
+        **{state: len(report.of(state)) for state in ("passed", "warned", "failed", "skipped")},
+        "findings": msgspec.to_builtins(report.findings),
+    }
+
+
+def as_text(entry: Entry, report: Report, quiet: bool) -> str:
+    """A report for people: a line per clause, then what to do."""
+    marks = {"passed": "passed", "failed": "FAILED", "warned": "WARNED", "skipped": "-"}
+    shown = [finding for finding in report.findings if not quiet or finding.state in ("failed", "warned")]
+    rows = [(marks[f.state], f.clause, f"{f.says}{f': {f.what}' if f.what else ''}") for f in shown]
+    parts = [f"{entry.kind} {entry.name} of {entry.distribution} {entry.version}, tried on {report.world}"]
+    if rows:
+        parts.append(table(rows, ("", "clause", "what it says, and what was found")))
+    fixes = [f"{finding.clause}: {finding.fix}" for finding in shown if finding.fix]
+    if fixes:
+        parts.append("To mend:\n" + "\n".join(f"  {fix}" for fix in fixes))
+    counts = [(len(report.of("passed")), "passed"), (len(report.of("warned")), "warned"), (len(report.of("failed")), "failed")]
+    parts.append(", ".join(f"{count} {what}" for count, what in counts) + f", {len(report.of('skipped'))} not applicable")
+    return "\n\n".join(parts)

@@ -1,0 +1,231 @@
+"""Calls a component the way a run does: through the same adapters, with a time limit, at any concurrency and order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from harness.api import DialogueRecord, Feedback, Recommendation
+from harness.calls import Hosts
+from harness.config import Transport
+from harness.dialogue import Dialogue, Rules
+from harness.errors import BudgetExceeded, ComponentFault, TransportExhausted, described
+from harness.injection import is_injection
+from harness.leakgate import LeakGate
+from harness.scenarios import cut_knowledge, derive_seed
+from harness.testing.world import World
+
+Method = Literal["recommend", "reply"]
+THREADS = 8
+_encode = msgspec.json.Encoder(order="deterministic", enc_hook=repr).encode
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What one call gave: a value, or a fault."""
+
+    value: Any = None
+    fault: ComponentFault | TransportExhausted | BudgetExceeded | None = None
+    seconds: float = 0.0
+    changed: bool = False
+    """The call changed what it was handed."""
+    made: bool = True
+    """False for a call that was not made, because one before it hung or the budget was spent."""
+
+
+def ask(
+    component: object,
+    method: Method,
+    calls: Sequence[tuple[Any, ...]],
+    *,
+    timeout: float,
+    concurrency: int = 1,
+    order: Sequence[int] | None = None,
+) -> list[Outcome]:
+    """Make the calls, `concurrency` at a time and in the given order; outcomes come in the order of `calls`.
+
+    Batched components get batches of `concurrency` calls. After a timeout or a spent budget no more calls are made.
+    """
+    return asyncio.run(_ask(component, method, calls, timeout, concurrency, order or range(len(calls))))
+
+
+async def _ask(
+    component: object, method: Method, calls: Sequence[tuple[Any, ...]], timeout: float, concurrency: int, order: Sequence[int]
+) -> list[Outcome]:
+    hosts = Hosts(Transport(concurrency=concurrency, timeout=timeout, transport_retries=0))
+    outcomes: dict[int, Outcome] = {}
+    numbers = iter(order)
+    ended = False
+
+    async def worker(run: Callable[..., Awaitable[Any]]) -> None:
+        nonlocal ended
+        with hosts.flow:
+            for number in numbers:
+                if ended:
+                    return
+                before, started = snapshot(calls[number]), time.perf_counter()
+                value, fault = None, None
+                try:
+                    value = await run(*calls[number])
+                except (ComponentFault, TransportExhausted, BudgetExceeded) as error:
+                    fault = error
+                    ended = ended or isinstance(error, BudgetExceeded) or getattr(error, "kind", "") == "timeout"
+                spent = time.perf_counter() - started
+                outcomes[number] = Outcome(value, fault, spent, before != snapshot(calls[number]))
+
+    try:
+        run = hosts.adapt(component, method, "component")
+        await asyncio.gather(*(worker(run) for _ in range(min(concurrency, len(calls)))))
+    finally:
+        hosts.close()
+    return [outcomes.get(number, Outcome(made=False)) for number in range(len(calls))]
+
+
+def in_threads(
+    function: Callable[..., Any], method: Method, calls: Sequence[tuple[Any, ...]], *, timeout: float
+) -> list[Outcome]:
+    """The calls of a plain method, several at the same moment, with threads that interrupt each other as often as they can."""
+    gate = threading.Barrier(THREADS)
+    padded = [*calls, *(calls[n % len(calls)] for n in range(-len(calls) % THREADS))]
+
+    def together(*arguments: Any) -> Any:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            gate.wait(timeout=5)
+        return function(*arguments)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        return ask(
+            type("Together", (), {method: staticmethod(together)})(), method, padded, timeout=timeout, concurrency=THREADS
+        )[: len(calls)]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def play(
+    world: World,
+    recommender: object,
+    simulator: object,
+    *,
+    turns: int,
+    k: int,
+    timeout: float,
+    concurrency: int = 1,
+    only: Sequence[int] | None = None,
+    through_json: Method | None = None,
+) -> list[DialogueRecord]:
+    """Whole dialogues over the world's scenarios (or those at the positions `only`), as a run with seed 0 plays them.
+
+    With `through_json` the states of that side are turned into JSON and back between the turns. Times are left out of the
+    records, what calls cost too.
+    """
+    return asyncio.run(_play(world, recommender, simulator, turns, k, timeout, concurrency, only, through_json))
+
+
+async def _play(
+    world: World,
+    recommender: object,
+    simulator: Any,
+    turns: int,
+    k: int,
+    timeout: float,
+    concurrency: int,
+    only: Sequence[int] | None,
+    through_json: Method | None,
+) -> list[DialogueRecord]:
+    hosts = Hosts(Transport(concurrency=concurrency, timeout=timeout, transport_retries=0))
+    positions = list(range(len(world.scenarios)) if only is None else only)
+    records: dict[int, DialogueRecord] = {}
+    gate = LeakGate(world.catalogue)
+    queue = iter(positions)
+
+    async def worker(recommend: Callable[..., Awaitable[Any]], reply: Callable[..., Awaitable[Any]]) -> None:
+        with hosts.flow:
+            for position in queue:
+                scenario = world.scenarios[position]
+
+                def seeds(role: str, attempt: int, scenario_id: str = scenario.id) -> int:
+                    return derive_seed(0, scenario_id, 0, role, attempt)
+
+                dialogue = Dialogue(
+                    scenario,
+                    0,
+                    rules=Rules(turns, k, simulator_retries=0, success_k=k),
+                    catalogue=world.catalogue,
+                    seeds=seeds,
+                    recommend=recommend,
+                    reply=reply,
+                    knowledge=cut_knowledge(scenario.need, simulator.knowledge),
+                    gate=gate,
+                    is_injection=is_injection,
+                )
+                records[position] = timeless(await dialogue.play())
+
+    try:
+        recommend = hosts.adapt(recommender, "recommend", "recommender")
+        reply = hosts.adapt(simulator, "reply", "simulator")
+        if through_json is not None:
+            recommend, reply = (
+                (_through_json(recommend), reply) if through_json == "recommend" else (recommend, _through_json(reply))
+            )
+        await asyncio.gather(*(worker(recommend, reply) for _ in range(min(concurrency, len(positions)))))
+    finally:
+        hosts.close()
+    return [records[position] for position in sorted(records)]
+
+
+def _through_json(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def wrapped(*arguments: Any) -> Any:
+        value = await run(*arguments)
+        if not isinstance(value, (Recommendation, Feedback)) or value.state is None:
+            return value
+        try:
+            state = msgspec.json.decode(msgspec.json.encode(value.state))
+        except Exception as error:  # noqa: BLE001  a stranger's object
+            raise ComponentFault("malformed", f"the state can't be written as JSON: {described(error)}") from None
+        return msgspec.structs.replace(value, state=state)
+
+    return wrapped
+
+
+def timeless(record: DialogueRecord) -> DialogueRecord:
+    """Without times and costs, the parts that two equal dialogues may differ in."""
+    turns = tuple(msgspec.structs.replace(t, recommender_usage=None, simulator_usage=None) for t in record.turns)
+    return msgspec.structs.replace(record, turns=turns, seconds={})
+
+
+def snapshot(value: Any) -> bytes:
+    """A value as canonical JSON, to see whether it has changed; what JSON can't hold stands in it as its text."""
+    try:
+        return _encode(value)
+    except Exception:  # noqa: BLE001  a stranger's object
+        return repr(value).encode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def watched_generators() -> Iterator[list[str]]:
+    """Gives a list that afterwards holds the names of the global random generators that were drawn from or seeded."""
+    used: list[str] = []
+    before = _generators()
+    yield used
+    after = _generators()
+    used += [name for name, state in after.items() if name in before and before[name] != state]
+
+
+def _generators() -> dict[str, Any]:
+    found: dict[str, Any] = {"random": random.getstate()}
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None:
+        name, keys, *rest = numpy.random.get_state()
+        found["numpy.random"] = (name, keys.tobytes(), *rest)
+    if torch is not None:
+        found["torch"] = torch.random.get_rng_state().numpy().tobytes()
+    return found

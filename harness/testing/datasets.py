@@ -1,0 +1,305 @@
+"""The protocol's clauses for data sets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from harness.api import Catalogue, Ceiling, DatasetCard, Item, Message, Scenario, Split, TrainingDialogue
+from harness.checks import MAX_ID
+from harness.errors import HarnessError
+from harness.scenarios import data_hash, novel
+from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
+from harness.testing.recommenders import type_name
+from harness.testing.turns import told
+
+SPLITS = ("train", "validation", "test")
+CLAUSES = (
+    Clause("made", "can be made from its options", "The class is called with one argument, its options (None without any)"),
+    Clause(
+        "card",
+        "has a complete card: title, licence, citation, home page, how to get it",
+        "`card` is a harness.DatasetCard with every text filled in; its name is the component's",
+    ),
+    Clause(
+        "loads",
+        "loads every split: train, validation and test",
+        "load(split) returns a harness.Split; where data is missing it raises harness.DataError that says how to get it",
+    ),
+    Clause(
+        "refuses",
+        "refuses a split that doesn't exist",
+        "Raise harness.DataError for anything but train, validation and test",
+        must=False,
+    ),
+    Clause("well-formed", "its parts have the types of harness.api", "Ids and texts are str, roles seeker or recommender"),
+    Clause("catalogue", "items have a title, and attributes without empty lists", "Leave out facets whose values aren't known"),
+    Clause("scenario-ids", "every scenario has an id of its own", "Make ids from source and turn: f'{dialogue}:{turn}'"),
+    Clause(
+        "targets",
+        "every scenario has targets, all of them in the catalogue",
+        "Drop rows without a target, and say in Split.notes how many",
+    ),
+    Clause("linked-items", "messages name items of the catalogue only", "Leave out ids that the catalogue doesn't have"),
+    Clause("labels", "liked, disliked and seen items are in the catalogue", "Leave out ids that the catalogue doesn't have"),
+    Clause(
+        "need", "no target is among the disliked items", "A target must be acceptable: take it out of the dislikes", must=False
+    ),
+    Clause(
+        "no-overlap",
+        "no dialogue is in two splits, nor in training and a test",
+        "Split by human dialogue (`source`), and leave test dialogues out of `training`",
+    ),
+    Clause(
+        "playable", "something is left to play in each split's variant `novel`", "See docs/protocol.md: variants", must=False
+    ),
+    Clause("ceilings", "its ceilings are finite numbers for exactly the given rows", "See docs/plugins.md: data sets"),
+    Clause(
+        "same-again", "loading twice gives equal data", "Load in the order of the files; draw nothing at random without a seed"
+    ),
+    Clause(
+        "same-elsewhere",
+        "another process loads equal data",
+        "Sort sets before you go through them: their order differs between processes",
+    ),
+)
+
+
+def check_dataset(
+    make: Callable[[], Any],
+    *,
+    name: str = "",
+    elsewhere: Callable[[], list[str]] | None = None,
+) -> Report:
+    """Try a data set against every clause that it can break. It reads all splits twice.
+
+    `make` gives a new instance; with `name` the card's name is compared to it. `elsewhere` gives `hashes` of another process.
+    """
+    ledger = Ledger(CLAUSES)
+    with suppress(Stop):
+        _examine(ledger, make, name, elsewhere)
+    return Report("dataset", name or type_name(make), tuple(ledger.findings()), "its own files")
+
+
+def hashes(make: Callable[[], Any], splits: Sequence[str] = SPLITS) -> list[str]:
+    """One hash per split that loads, an empty text for one that doesn't."""
+    found = []
+    for split in splits:
+        try:
+            found.append(_hash(make().load(split)))
+        except HarnessError:
+            found.append("")
+    return found
+
+
+def _hash(split: Split) -> str:
+    return data_hash(split, split.scenarios) + "".join(split.notes)
+
+
+def _examine(ledger: Ledger, make: Callable[[], Any], name: str, elsewhere: Callable[[], list[str]] | None) -> None:
+    ledger.tried("made")
+    try:
+        dataset = make()
+    except Exception as error:
+        raise ledger.stop("made", told(error)) from error
+    _card(ledger, dataset, name)
+    splits = _load(ledger, dataset)
+    for split in splits:
+        _check_split(ledger, split)
+    _overlap(ledger, splits)
+    _ceilings(ledger, dataset, splits)
+    first = {split.name: _hash(split) for split in splits}
+    # Loading takes most of the time: where another process loads everything again, one split is enough here.
+    _same(
+        ledger, "same-again", "loaded again, it is different", first, hashes(make, SPLITS if elsewhere is None else SPLITS[-1:])
+    )
+    if elsewhere is None:
+        ledger.skip("same-elsewhere", "only tried for installed components")
+        return
+    try:
+        found = elsewhere()
+    except RuntimeError as error:
+        ledger.breach("same-elsewhere", str(error))
+        return
+    _same(ledger, "same-elsewhere", "another process loads other data", first, found)
+
+
+def _same(ledger: Ledger, clause: str, what: str, first: Mapping[str, str], second: Sequence[str]) -> None:
+    ledger.tried(clause)
+    for label, found in zip(SPLITS[-len(second) :], second, strict=True):
+        if label in first and found != first[label]:
+            ledger.breach(clause, f"split {label}: {what}")
+
+
+def _card(ledger: Ledger, dataset: Any, name: str) -> None:
+    ledger.tried("card")
+    card = getattr(dataset, "card", None)
+    if not isinstance(card, DatasetCard):
+        ledger.breach("card", f"card is {shown(card)}")
+        return
+    for field in ("name", "title", "licence", "citation", "homepage", "how_to_get"):
+        value = getattr(card, field)
+        if not isinstance(value, str) or not value.strip():
+            # A user's own files may have nothing to cite.
+            ledger.breach("card", f"{field} is {shown(value)}", mild=value == "" and field in ("citation", "homepage"))
+    if name and card.name != name:
+        ledger.breach("card", f"its name is {card.name!r}, the component's is {name!r}")
+
+
+def _load(ledger: Ledger, dataset: Any) -> list[Split]:
+    ledger.tried("loads")
+    ledger.tried("well-formed")
+    splits = []
+    for label in SPLITS:
+        try:
+            split = dataset.load(label)
+        except HarnessError as error:
+            # A data set may have no validation or training split; without a test split it is of no use.
+            ledger.breach("loads", f"split {label}: {error}", mild=label != "test")
+            continue
+        except Exception as error:  # noqa: BLE001  a stranger's code
+            ledger.breach("loads", f"split {label}: {told(error)}")
+            continue
+        if not isinstance(split, Split) or not isinstance(split.catalogue, Catalogue):
+            ledger.breach(
+                "loads", f"split {label}: load() returned {shown(split)}, not a harness.Split with a harness.Catalogue"
+            )
+            continue
+        if split.name != label:
+            ledger.breach("well-formed", f"split {label} is called {shown(split.name)}")
+        splits.append(split)
+    ledger.tried("refuses")
+    try:
+        dataset.load("no-such-split")
+    except HarnessError:
+        pass
+    except Exception as error:  # noqa: BLE001  a stranger's code
+        ledger.breach("refuses", f"it raised {told(error)}")
+    else:
+        ledger.breach("refuses", 'load("no-such-split") returned something')
+    if not splits:
+        raise Stop
+    return splits
+
+
+def _check_split(ledger: Ledger, split: Split) -> None:
+    known = split.catalogue
+    for clause in ("catalogue", "scenario-ids", "targets", "linked-items", "labels", "need", "playable"):
+        ledger.tried(clause)
+    for rows, kind in ((known, Item), (split.scenarios, Scenario), (split.training, TrainingDialogue), (split.notes, str)):
+        _types(ledger, split.name, rows, kind)
+    if ledger.broken("well-formed"):
+        raise Stop
+    _check_catalogue(ledger, known)
+    _unique(ledger, "scenario-ids", f"split {split.name}: scenario", (scenario.id for scenario in split.scenarios))
+    _unique(ledger, "well-formed", "training dialogue", (dialogue.id for dialogue in split.training))
+    for scenario in split.scenarios:
+        where, need = f"split {split.name}, scenario {scenario.id}", scenario.need
+        if not need.targets:
+            ledger.breach("targets", f"{where}: no target")
+        if len(set(need.targets)) < len(need.targets):
+            ledger.breach("targets", f"{where}: a target stands twice")
+        _all_known(ledger, "targets", f"{where}: target", need.targets, known)
+        _all_known(ledger, "labels", where, (*need.liked_items, *need.disliked_items, *need.seen_items), known)
+        _messages(ledger, where, scenario.context, known)
+        if not scenario.source:
+            ledger.breach("well-formed", f"{where}: no source")
+        for both in set(need.targets) & set(need.disliked_items):
+            ledger.breach("need", f"{where}: {shown(both)} is target and disliked")
+    for dialogue in split.training:
+        where = f"training dialogue {dialogue.id}"
+        _all_known(ledger, "labels", where, (*dialogue.liked, *dialogue.disliked, *dialogue.seen), known)
+        _messages(ledger, where, dialogue.messages, known)
+    if not novel(split.scenarios):
+        ledger.breach(
+            "playable", f"split {split.name}: {len(split.scenarios)} rows, none with a target that the context doesn't name"
+        )
+
+
+def _types(ledger: Ledger, split: str, rows: Iterable[Any], kind: type[Any]) -> None:
+    """Types as annotated, through and through: reading the row back from JSON is the strictest look there is."""
+    encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(kind).decode
+    for number, row in enumerate(rows):
+        try:
+            if not isinstance(row, kind):
+                raise TypeError(f"{shown(row)} is no {kind.__name__}")
+            decode(encode(row))
+        except Exception as error:  # noqa: BLE001  a stranger's objects
+            ledger.breach(
+                "well-formed", f"split {split}, {kind.__name__} {number} {shown(getattr(row, 'id', ''))}: {told(error)}"
+            )
+
+
+def _check_catalogue(ledger: Ledger, catalogue: Catalogue) -> None:
+    if not len(catalogue):
+        ledger.breach("catalogue", "it has no items")
+    for item in catalogue:
+        if not item.id or len(item.id) > MAX_ID:
+            ledger.breach("catalogue", f"the id {shown(item.id)} has {len(item.id)} characters, not 1 to {MAX_ID}")
+        if not item.title.strip():
+            ledger.breach("catalogue", f"item {shown(item.id)} has no title")
+        for facet, values in item.attributes.items():
+            if not values:
+                ledger.breach("catalogue", f"item {shown(item.id)}: {facet} is empty")
+
+
+def _messages(ledger: Ledger, where: str, messages: Sequence[Message], known: Catalogue) -> None:
+    for number, message in enumerate(messages):
+        _all_known(
+            ledger, "linked-items", f"{where}, message {number}", (*message.items, *message.ranked, *message.rejected), known
+        )
+
+
+def _all_known(ledger: Ledger, clause: str, where: str, ids: Iterable[str], known: Catalogue) -> None:
+    for item_id in ids:
+        if known.get(item_id) is None:
+            ledger.breach(clause, f"{where}: {shown(item_id)} is not in the catalogue")
+
+
+def _unique(ledger: Ledger, clause: str, what: str, ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for each in ids:
+        if not each or each in seen:
+            ledger.breach(clause, f"{what} id {shown(each)} is {'empty' if not each else 'used twice'}")
+        seen.add(each)
+
+
+def _overlap(ledger: Ledger, splits: Sequence[Split]) -> None:
+    """By source: between the splits, and between the training dialogues and what is tested on."""
+    ledger.tried("no-overlap")
+    sources = {split.name: {scenario.source for scenario in split.scenarios} for split in splits}
+    names = list(sources)
+    pairs = [(a, b, sources[a] & sources[b]) for n, a in enumerate(names) for b in names[n + 1 :]]
+    for split in splits:
+        trained = {dialogue.id for dialogue in split.training}
+        pairs += [(f"training of {split.name}", name, trained & sources[name]) for name in names if name != "train"]
+    for one, other, both in pairs:
+        if both:
+            # Test rows that were trained on make scores worthless; shared validation rows make them a little too good.
+            mild = (one, other) == ("validation", "test")
+            ledger.breach("no-overlap", f"{len(both)} in {one} and {other}: {shown(min(both))}", mild=mild)
+
+
+def _ceilings(ledger: Ledger, dataset: Any, splits: Sequence[Split]) -> None:
+    if not hasattr(dataset, "ceilings"):
+        ledger.skip("ceilings", "it has none")
+        return
+    ledger.tried("ceilings")
+    played = next((split for split in reversed(splits) if novel(split.scenarios)), None)
+    if played is None:
+        return
+    rows = novel(played.scenarios)[:8]
+    try:
+        found = list(dataset.ceilings(msgspec.structs.replace(played, scenarios=rows)))
+    except Exception as error:  # noqa: BLE001  a stranger's code
+        ledger.breach("ceilings", f"on {len(rows)} rows of split {played.name}: {told(error)}")
+        return
+    for ceiling in found:
+        if not isinstance(ceiling, Ceiling):
+            ledger.breach("ceilings", f"{shown(ceiling)} is no harness.Ceiling")
+        elif not all(isinstance(v, int | float) and math.isfinite(v) for v in ceiling.values.values()):
+            ledger.breach("ceilings", f"{ceiling.name}: {shown(ceiling.values)}")

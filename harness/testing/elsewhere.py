@@ -1,0 +1,110 @@
+"""The same component in another process, where texts hash differently: what depends on the order of a set shows there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.config import Choice
+from harness.errors import described
+from harness.registry import Kind, Registry
+
+LIMIT = 1800.0
+"""Seconds that the process may take."""
+# Plugins are listed before anything else is imported, to see what listing alone imports.
+_PROGRAM = """
+import sys
+from harness.registry import Registry
+registry = Registry()
+listed = list(sys.modules)
+from harness.testing.elsewhere import main
+main(registry, listed, *sys.argv[1:])
+"""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What to do there: resolve the component, make the calls, hand back the digests."""
+
+    kind: Kind
+    choice: Choice
+    dataset: Choice | None
+    k: int
+    timeout: float
+    plugins: tuple[str, ...] = ()
+    """Distributions that are needed; others are left out."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Digests in the order of the calls, the modules that listing alone imported, and why there are no digests if so."""
+
+    digests: list[str]
+    listed: list[str]
+    error: str = ""
+
+
+def ask_elsewhere(task: Task) -> Answer:
+    """Run a task in another process. Raises RuntimeError with the end of its error output when it fails."""
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    paths = os.pathsep.join(filter(None, sys.path))
+    env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths, "HARNESS_PLUGINS": ",".join(task.plugins)}
+    with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
+        question, answer = Path(folder, "task.json"), Path(folder, "answer.json")
+        question.write_bytes(msgspec.json.encode(task))
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _PROGRAM, str(question), str(answer)], env=env, timeout=LIMIT,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"another process had no answer within {LIMIT:g} s") from None
+        if done.returncode or not answer.exists():
+            lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise RuntimeError(f"another process failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
+        return msgspec.json.decode(answer.read_bytes(), type=Answer)
+
+
+def main(registry: Registry, listed: Iterable[str], question: str, answer: str) -> None:
+    """The other process: reads a task from one file and writes the answer to the other."""
+    task = msgspec.json.decode(Path(question).read_bytes(), type=Task)
+    packages = sorted({name.partition(".")[0] for name in listed})
+    try:
+        content = Answer(digests(registry, task), packages)
+    except Exception as error:  # noqa: BLE001  a stranger's code
+        content = Answer([], packages, f"{type(error).__name__}: {described(error)}")
+    Path(answer).write_bytes(msgspec.json.encode(content))
+
+
+def digests(registry: Registry, task: Task) -> list[str]:
+    """What the calls gave here; hashes of the splits for a data set, nothing for a metric."""
+    from harness.assembly import resolve
+    from harness.testing.calls import Method, ask
+    from harness.testing.datasets import hashes
+    from harness.testing.installed import world_for
+    from harness.testing.probes import for_recommender, for_simulator
+    from harness.testing.recommenders import setup_for as recommender_setup
+    from harness.testing.simulators import setup_for as simulator_setup
+    from harness.testing.turns import digest
+
+    part = resolve(registry, task.kind, task.choice)
+    if task.kind == "dataset":
+        return hashes(part.create)
+    if task.kind not in ("recommender", "simulator"):
+        return []
+    world = world_for(registry, task.dataset)
+    instance = part.create()
+    setup: Any
+    if task.kind == "recommender":
+        setup, probes = recommender_setup(world, world.training, task.k), for_recommender(world, task.k)
+    else:
+        setup, probes = simulator_setup(world, world.training), for_simulator(world, instance.knowledge, task.k)
+    if hasattr(instance, "prepare"):
+        instance.prepare(setup)
+    method: Method = "recommend" if task.kind == "recommender" else "reply"
+    return [digest(outcome) for outcome in ask(instance, method, [probe.arguments for probe in probes], timeout=task.timeout)]

@@ -1,0 +1,105 @@
+"""Checks an installed component by its name, as `harness check` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from harness.assembly import load_split, resolve
+from harness.config import Choice
+from harness.errors import UsageError
+from harness.registry import Entry, Kind, Registry
+from harness.testing import declarations
+from harness.testing.clauses import Finding, Ledger, Report, Stop
+from harness.testing.datasets import check_dataset
+from harness.testing.elsewhere import Answer, Task, ask_elsewhere
+from harness.testing.metrics import check_metric
+from harness.testing.recommenders import check_recommender
+from harness.testing.simulators import check_simulator
+from harness.testing.turns import DEFAULT_TIMEOUT
+from harness.testing.world import World, small_world, world_of
+
+K = 10
+
+
+def check_installed(
+    name: str,
+    kind: Kind,
+    options: Mapping[str, Any] | None = None,
+    *,
+    dataset: Choice | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    registry: Registry | None = None,
+) -> Report:
+    """Everything that `check_recommender` and the like try, and what the plugin announces; also in another process.
+
+    `dataset` names the data whose catalogue, training dialogues and first scenarios it is tried on, in place of the small
+    world. Raises PluginError for an unknown name and UsageError for options that it hasn't.
+    """
+    registry = registry or Registry()
+    entry = registry.find(kind, name)
+    given = dict(options or {})
+    if kind == "trainer":
+        raise UsageError("trainers can't be checked yet; there are data sets, recommenders, simulators and metrics")
+    world = world_for(registry, dataset) if kind != "dataset" else None
+    ledger = Ledger(declarations.CLAUSES)
+    findings: list[Finding] = []
+    tried_on = world.name if world else "its own files"
+    try:
+        cls, built = declarations.check_declaration(ledger, registry, entry, given)
+        other = _other(registry, entry, given, dataset, timeout)
+        _light(ledger, entry, other)
+        report = _kind_report(entry, lambda: cls(built), world, timeout, lambda: _digests(other()))
+        findings, tried_on = list(report.findings), report.world
+    except Stop:
+        pass
+    return Report(kind, entry.name, (*ledger.findings(), *findings), tried_on)
+
+
+def world_for(registry: Registry, dataset: Choice | None) -> World:
+    """The small world, or the first scenarios of a data set's test split. Raises DataError where there are none."""
+    if dataset is None:
+        return small_world()
+    part = resolve(registry, "dataset", dataset)
+    return world_of(load_split(part, part.create(), "test"), part.entry.name)
+
+
+def _other(
+    registry: Registry, entry: Entry, given: dict[str, Any], dataset: Choice | None, timeout: float
+) -> Callable[[], Answer]:
+    """The answers of another process, asked for once."""
+    plugins = [entry.distribution]
+    if dataset is not None:
+        plugins.append(registry.find("dataset", dataset.name).distribution)
+    choice = Choice(entry.full_name, given)
+    task = Task(entry.kind, choice, dataset, K, timeout, tuple(plugins))
+    return cache(lambda: ask_elsewhere(task))
+
+
+def _digests(answer: Answer) -> list[str]:
+    if answer.error:
+        raise RuntimeError(f"in another process it failed: {answer.error}")
+    return answer.digests
+
+
+def _light(ledger: Ledger, entry: Entry, other: Callable[[], Answer]) -> None:
+    ledger.tried("light")
+    try:
+        heavy = sorted(set(other().listed) & set(declarations.HEAVY))
+    except RuntimeError as error:
+        ledger.skip("light", str(error))
+        return
+    if heavy:
+        ledger.breach("light", f"listing {entry.distribution} imports {', '.join(heavy)}")
+
+
+def _kind_report(
+    entry: Entry, make: Callable[[], Any], world: World | None, timeout: float, elsewhere: Callable[[], list[str]]
+) -> Report:
+    if entry.kind == "dataset":
+        return check_dataset(make, name=entry.name, elsewhere=elsewhere)
+    if entry.kind == "metric":
+        return check_metric(make, name=entry.name, world=world)
+    check = check_recommender if entry.kind == "recommender" else check_simulator
+    return check(make, name=entry.name, world=world, k=K, timeout=timeout, elsewhere=elsewhere)

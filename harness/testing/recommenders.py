@@ -1,0 +1,159 @@
+"""The protocol's clauses for recommenders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from harness.api import DialogueRecord, RecommenderSetup, TrainingDialogue
+from harness.checks import check_recommendation
+from harness.config import RunConfig
+from harness.errors import ComponentFault
+from harness.testing.calls import ask
+from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
+from harness.testing.probes import Probe, Seeker, for_recommender
+from harness.testing.turnclauses import turn_clauses
+from harness.testing.turns import DEFAULT_TIMEOUT, Trial, examine
+from harness.testing.world import World, small_world
+
+MAX_TEXT = next(f.default for f in msgspec.structs.fields(RunConfig) if f.name == "max_text")
+_OWN = (
+    Clause(
+        "valid-answer",
+        "returns a well-formed harness.Recommendation",
+        "Recommendation(items=(ids, best first), text=...); scores, if given, one finite number per item",
+    ),
+    Clause("not-empty", "returns a text, items, or both", "When nothing is left to recommend, say so in the text"),
+    Clause("at-most-k", "recommends at most k items", "Cut the list: items[:k]. A run cuts off the rest and counts it"),
+    Clause("no-repeats", "lists no item twice", "Drop repeats: tuple(dict.fromkeys(items)). A repeated id counts as a miss"),
+    Clause("known-ids", "lists ids of the catalogue only", "Take ids from setup.catalogue. An unknown id counts as a miss"),
+    Clause(
+        "honours-rejections",
+        "doesn't recommend again what the seeker turned down",
+        "Leave out the ids in conversation.rejected",
+        must=False,
+    ),
+    Clause(
+        "recommends",
+        "recommends something in some conversation",
+        "See `prepare` and `recommend`: no list ever came",
+        must=False,
+    ),
+)
+CLAUSES = turn_clauses("recommend", _OWN)
+
+
+def check_recommender(
+    make: Callable[[], Any],
+    *,
+    name: str = "",
+    world: World | None = None,
+    k: int = 10,
+    timeout: float = DEFAULT_TIMEOUT,
+    elsewhere: Callable[[], list[str]] | None = None,
+) -> Report:
+    """Try a recommender against every clause that it can break.
+
+    `make` gives a new, unprepared instance each time it is called. `timeout` (seconds) limits every call. Nothing is raised
+    for what the recommender does; `Report.raise_if_failed()` is for tests.
+    """
+    world = world or small_world()
+    ledger = Ledger(CLAUSES)
+    judge = _Judge(ledger, world)
+    trial = Trial(
+        ledger=ledger,
+        method="recommend",
+        make=make,
+        setup=lambda training: setup_for(world, training, k),
+        world=world,
+        k=k,
+        timeout=timeout,
+        partner=Seeker(world),
+        probes=lambda instance: for_recommender(world, k),
+        judge=judge.answer,
+        judge_record=judge.record,
+        elsewhere=elsewhere,
+    )
+    try:
+        instance = examine(trial)
+        for size in (1, 3, len(world.catalogue) + 7):
+            probes = for_recommender(world, size)[:4]
+            for probe, outcome in zip(
+                probes, ask(instance, "recommend", [p.arguments for p in probes], timeout=timeout), strict=True
+            ):
+                if outcome.fault is None and outcome.made:
+                    judge.answer(probe, outcome.value)
+                elif outcome.fault is not None:
+                    ledger.breach("no-exceptions", f"k={size}, {probe.label}: {outcome.fault}")
+        if not judge.recommended:
+            ledger.breach("recommends", "no item in any of the conversations that were tried")
+    except Stop:
+        pass
+    return Report("recommender", name or type_name(make), tuple(ledger.findings()), world.name)
+
+
+def setup_for(world: World, training: Sequence[TrainingDialogue], k: int) -> RecommenderSetup:
+    """What prepare is handed."""
+    return RecommenderSetup(world.catalogue, training, k, 0)
+
+
+class _Judge:
+    """Looks at answers and at dialogues."""
+
+    def __init__(self, ledger: Ledger, world: World) -> None:
+        self._ledger, self._catalogue = ledger, world.catalogue
+        self.recommended = False
+
+    def answer(self, probe: Probe, value: Any) -> None:
+        """One call's value."""
+        ledger, k = self._ledger, probe.arguments[1]
+        where = f"{probe.label} (k={k})"
+        for clause in ("valid-answer", "not-empty", "at-most-k", "no-repeats", "known-ids", "recommends"):
+            ledger.tried(clause)
+        try:
+            checked = check_recommendation(value, self._catalogue, k, MAX_TEXT)
+        except ComponentFault as fault:
+            ledger.breach("not-empty" if fault.kind == "empty" else "valid-answer", f"{where}: {fault}")
+            return
+        items = checked.recommendation.items
+        self.recommended = self.recommended or bool(items)
+        if checked.dropped:
+            ledger.breach("at-most-k", f"{where}: {len(value.items)} items")
+        if checked.repeated:
+            twice = next(i for n, i in enumerate(items) if i in items[:n])
+            ledger.breach("no-repeats", f"{where}: {shown(twice)} stands in the list more than once")
+        if checked.unknown:
+            unknown = next(i for i in items if self._catalogue.get(i) is None)
+            ledger.breach("known-ids", f"{where}: {shown(unknown)} is not in the catalogue")
+        self._left_out(set(probe.arguments[0].rejected), items, probe.label)
+        check_state(ledger, probe, value.state)
+
+    def record(self, record: DialogueRecord) -> None:
+        """One played dialogue."""
+        turned_down: set[str] = set()
+        for number, turn in enumerate(record.turns, start=1):
+            self._left_out(turned_down, turn.items, f"scenario {record.scenario}, turn {number}")
+            turned_down.update(turn.rejected)
+
+    def _left_out(self, turned_down: set[str], items: tuple[str, ...], where: str) -> None:
+        self._ledger.tried("honours-rejections")
+        again = [i for i in items if i in turned_down]
+        if again:
+            self._ledger.breach("honours-rejections", f"{where}: {shown(again[0])} had been turned down")
+
+
+def check_state(ledger: Ledger, probe: Probe, state: Any) -> None:
+    """Can it be written as JSON?"""
+    ledger.tried("state-json")
+    try:
+        msgspec.json.encode(state)
+    except Exception as error:  # noqa: BLE001  a stranger's object
+        ledger.breach("state-json", f"{probe.label}: {shown(state)} can't be written as JSON ({error})")
+
+
+def type_name(make: Callable[[], Any]) -> str:
+    """What to call a component that was handed over without a name."""
+    name = getattr(make, "__name__", "")
+    return name if name and name != "<lambda>" else "under test"
