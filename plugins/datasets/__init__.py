@@ -11,6 +11,12 @@ from harness import Component, hookimpl
 def harness_datasets() -> Iterable[Component]:
     at = "harness_plugins.datasets."
     yield Component(
+        "cinema",
+        at + "cinema:Cinema",
+        summary="bundled: generated dialogues about 1,000 real films, with known ceilings (the default)",
+        options=at + "cinema:Options",
+    )
+    yield Component(
         "redial",
         at + "redial:Redial",
         summary="ReDial: human film dialogues with a questionnaire, as published (NeurIPS 2018)",
