@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -42,7 +42,15 @@ class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage = Usage()
 
 
-__all__ = ["ChatMessage", "ChatModel", "ChatRequest", "Completion", "LlmError", "RefusedError"]
+class Scores(list[float]):
+    """What `score` gives: a log-probability per continuation. A plain list whose `usage` says what asking for it has cost."""
+
+    def __init__(self, values: Iterable[float], usage: Usage | None = None) -> None:
+        super().__init__(values)
+        self.usage = usage or Usage()
+
+
+__all__ = ["ChatMessage", "ChatModel", "ChatRequest", "Completion", "LlmError", "RefusedError", "Scores"]
 
 
 @runtime_checkable
@@ -61,7 +69,7 @@ class ChatModel(Protocol):
     async def score(self, messages: Sequence[ChatMessage], continuations: Sequence[str]) -> list[float]:
         """Log-probability (natural, summed over tokens) of each continuation as the assistant's answer.
 
-        Raises LlmError where the backend has no log-probabilities.
+        Backends give `Scores`, a list that knows its cost. Raises LlmError where the backend has no log-probabilities.
         """
         ...
 
