@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +19,7 @@ from .reading import Reader
 from .topk import Scores
 
 Member = Literal["attribute-match", "bm25", "ease", "popularity", "tfidf-lr"]
+_WEIGHTS: Mapping[Member, float] = MappingProxyType({"attribute-match": 1.5, "popularity": 0.25})
 
 
 class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,8 +33,11 @@ class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True
         tuple[Member, ...], msgspec.Meta(min_length=1, description="recommenders to fuse, each with its default options")
     ] = ("attribute-match", "bm25", "ease", "popularity")
     weights: Annotated[
-        tuple[Annotated[float, msgspec.Meta(ge=0)], ...], msgspec.Meta(description="one weight per member, in their order")
-    ] = (1.5, 1.0, 1.0, 0.25)
+        tuple[Annotated[float, msgspec.Meta(ge=0)], ...],
+        msgspec.Meta(
+            description="one weight per member, in their order; empty: attribute-match 1.5, popularity 0.25, others 1"
+        ),
+    ] = ()
     constant: Annotated[
         float, msgspec.Meta(ge=0, description="added to every rank: the larger, the less the first places stand out")
     ] = 10.0
@@ -79,10 +85,11 @@ class Hybrid(CatalogueScorer):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._options = options
-        if len(options.weights) != len(options.members):
+        self._weights = options.weights or tuple(_WEIGHTS.get(name, 1.0) for name in options.members)
+        if len(self._weights) != len(options.members):
             raise UsageError(
                 f"recommender 'hybrid' has {len(options.members)} members and {len(options.weights)} weights; "
-                f"give one weight per member, e.g. weights={','.join(['1'] * len(options.members))}"
+                "give one weight per member, or none for the default ones"
             )
         if len(set(options.members)) != len(options.members):
             raise UsageError(f"recommender 'hybrid': a member is named twice in {','.join(options.members)}")
@@ -101,7 +108,7 @@ class Hybrid(CatalogueScorer):
         excluded = known_rows(catalogue, excluded_ids(conversation, self._options))
         total = np.zeros(len(catalogue))
         answered = any(feedback for _, feedback in self.reader.statements(conversation))
-        for name, member, weight in zip(self._options.members, self._members, self._options.weights, strict=True):
+        for name, member, weight in zip(self._options.members, self._members, self._weights, strict=True):
             if answered and name == "attribute-match":
                 weight *= self._options.feedback
             rows, scores = member.ranking(conversation, self._options.depth, excluded)

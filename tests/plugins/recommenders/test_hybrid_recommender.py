@@ -55,8 +55,15 @@ def test_places_beyond_the_depth_do_not_vote() -> None:
     assert [score > 0 for score in listed.scores] == [True, True] + [False] * 6
 
 
+def test_members_bring_their_default_weights() -> None:
+    members = ("popularity", "attribute-match", "bm25", "ease")
+    wish = talk(seeker("horror, like Paper Moons", "f5"))
+    given = prepared("hybrid", TRAINING, members=members, weights=(0.25, 1.5, 1.0, 1.0)).recommend(wish, 8)
+    assert prepared("hybrid", TRAINING, members=members).recommend(wish, 8) == given
+
+
 def test_works_without_training_when_its_members_do() -> None:
-    hybrid = prepared("hybrid", [], members=("bm25", "attribute-match"), weights=(1.0, 1.0))
+    hybrid = prepared("hybrid", [], members=("bm25", "attribute-match"))
     assert hybrid.recommend(talk(seeker("a horror film by Ana Ferro")), 1).items == ("f3",)
 
 
