@@ -22,10 +22,16 @@ _YEAR = re.compile(r"\s*([\(\[])?\s*((?:18|19|20)\d\d)(?!\d)(?:\s*[\)\]])?")
 _ROMAN = "i ii iii iv v vi vii viii ix x xi xii".split()
 _SPELLED = "one two three four five six seven eight nine ten eleven twelve".split()
 _NUMERALS = {r: str(n) for n, r in enumerate(_ROMAN, 1) if n > 1} | {w: str(n) for n, w in enumerate(_SPELLED, 1)}
-_DIGITS_TO = ({str(n): r for n, r in enumerate(_ROMAN, 1) if n > 1}, {str(n): w for n, w in enumerate(_SPELLED, 1)})
+_WRITTEN = (
+    {str(n): r for n, r in enumerate(_ROMAN, 1) if n > 1},
+    {str(n): w for n, w in enumerate(_SPELLED, 1)},
+    {"vol": "volume"},
+    {"volume": "vol"},
+)
 _PARTS = ("part", "vol", "volume", "chapter", "episode")
 _INNER = re.compile(r"(?<=\w)[-.·*](?=\w)")
-_TRAILING = re.compile(r"^(.+), (the|a|an)$", re.IGNORECASE)
+_CATALOGUED = re.compile(r"^(.+), (the|a|an)$", re.IGNORECASE)
+_ARTICLE_BEHIND = re.compile(r",\s?(?:the|an?)\b(?!\s+\w)", re.IGNORECASE)
 _ARTICLES = ("the", "a", "an")
 _WORD_BEFORE = re.compile(r"[\w,)] (\w+) $")
 _WORD_AFTER = re.compile(r" (\w+)")
@@ -45,7 +51,7 @@ _ORDINARY = frozenset(
     going gone good grand gravity great green guess half hall hand happening happy hard have haven he head heart heat heaven
     help her here hero hidden high him his hit hold holes holiday hollywood home homecoming hope horror hot hours house how
     hush i identity if in inside into is island it its joy judge jump just justice keep kids kill king kiss know knowing last
-    late law leave left legend let liar life lift light like lion little live lock long look looking lost love loved luck
+    late law leave left legend let liar life lift light like lion little live living lock long look looking lost love loved luck
     lucky mad man mask master me meet men milk mind mine miracle misery monster moon more most mother move movie movies much
     mud must my need never new next nice night no nothing notice now of off old on once one only open or other others our out
     over overboard own paid parents party passengers past pay people perfect pets pi pick play please popcorn post power
@@ -96,7 +102,7 @@ class LeakGate:
                 self._add(name, item.id)
 
     def _add(self, name: str, item_id: str) -> None:
-        name = _TRAILING.sub(r"\2 \1", name)
+        name = _CATALOGUED.sub(r"\2 \1", name)
         # "Spider-Man" and "Spiderman", "L.A." and "LA", "&" and "and"
         for spelling in {name, _INNER.sub("", name), name.replace("&", " and ")}:
             words = [t.norm for t in tokenise(spelling)]
@@ -108,7 +114,7 @@ class LeakGate:
                 ]
                 for written in (digits, short):
                     self._add_words(written, item_id)
-                    for table in _DIGITS_TO:
+                    for table in _WRITTEN:
                         self._add_words([table.get(w, w) for w in written], item_id)
 
     def _add_words(self, words: list[str], item_id: str) -> None:
@@ -117,13 +123,12 @@ class LeakGate:
         self._index.add(" ".join(words), item_id)
         self._note(words)
         if len(words) > 1 and words[0] in _ARTICLES:
-            # "the matrix" is also called "matrix" or "matrix, the"; "a man" is not called "man", but that is an ordinary word.
-            for shorter in (words[1:], [*words[1:], words[0]]):
-                self._index.add(" ".join(shorter), item_id)
-                self._note(shorter)
+            # "the matrix" is also called "matrix"; "a man" is not called "man", but then the word is an ordinary one.
+            self._index.add(" ".join(words[1:]), item_id)
+            self._note(words[1:])
 
     def _note(self, words: list[str]) -> None:
-        if all(w in _ORDINARY or len(w) == 1 or w.isdigit() for w in words):
+        if all(w in _ORDINARY or w.isdigit() for w in words) or len("".join(words)) == 1:
             self._ordinary.add(" ".join(words))
 
     def check(self, text: str, *, hidden: Iterable[str], policy: LeakPolicy = "redact") -> GateResult:
@@ -151,11 +156,13 @@ class LeakGate:
         one fits the year that is said; titles that merely overlap all count."""
         found, shouted = [], text.isupper()
         for match in self._index.every(tokenise(text)):
-            said = _YEAR.match(text, match.end)
+            behind = _ARTICLE_BEHIND.match(text, match.end)  # "Matrix, The"
+            end = behind.end() if behind else match.end
+            said = _YEAR.match(text, end)
             if self._is_title(text, match.start, match.end, dated=bool(said and said.group(1)), shouted=shouted):
                 year = int(said.group(2)) if said else None
                 fitting = tuple(i for i in match.payloads if year and abs((self._years[i] or 0) - year) <= 1)
-                stop = said.end() if said else match.end
+                stop = said.end() if said else end
                 found.append(_Title(match.start, match.end, stop, fitting or match.payloads, bool(fitting)))
         fitted = {title.end for title in found if title.fits}
         reach = 0
@@ -183,8 +190,8 @@ class LeakGate:
 def _stands_alone(text: str, start: int, end: int) -> bool:
     """A capitalised word inside a sentence which isn't a piece of a longer name ("Chris Rock")."""
     before = text[max(0, start - 40) : start]
-    told = before.rstrip(_QUOTES + " \t([")
-    if not told or told[-1] in ".!?:;…\n-–—":
+    told = before.rstrip(" \t")
+    if not told or told[-1] in ".!?:;…\n-–—([" or told[-1] in _QUOTES:
         return False
     neighbours = (_WORD_BEFORE.search(before), _WORD_AFTER.match(text, end))
     return not any(word and word.group(1)[0].isupper() and word.group(1) != "I" for word in neighbours)
