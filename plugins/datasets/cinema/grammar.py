@@ -14,14 +14,14 @@ from .model import World
 from .stored import Line, Stored
 from .users import Plan, Said, Style, Wish
 
-# Titles and values stand between these marks until the end: typing errors are rarer inside, and no capital is put in front.
+# Titles and values stand between these marks until the end: typing errors are rarer inside.
 _OPEN, _CLOSE = "\x02", "\x03"
 _MARKED = re.compile(f"({_OPEN}[^{_CLOSE}]*{_CLOSE})")
 _LETTERS = "etaoinshrdlu"
 _LONGEST = 14
-T = TypeVar("T")
-
 _PERSONS = ("star", "director")
+
+T = TypeVar("T")
 
 
 class Writer:
