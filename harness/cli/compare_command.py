@@ -29,9 +29,9 @@ def command(folders: tuple[Path, ...], metrics: tuple[str, ...], any_simulator: 
     pairs and metrics), effect size, and wins, ties and losses by scenario."""
     import msgspec
 
-    from harness.cli.playing import read_rows
     from harness.comparison import paired_gain
     from harness.errors import UsageError
+    from harness.report.rows import read_rows
     from harness.report.text import comparison_text
     from harness.statistics import holm
     from harness.store import read_summary

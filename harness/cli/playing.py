@@ -16,9 +16,10 @@ from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.experiment import Result, control, execute, new_folder
 from harness.registry import Registry
+from harness.report.rows import read_rows
 from harness.report.text import summary_text
 from harness.results import bind_metrics
-from harness.store import SCORES, SUMMARY, write_atomically
+from harness.store import SUMMARY, write_atomically
 
 RUNS = Path("runs")
 
@@ -87,18 +88,6 @@ def _with_best(row: dict[str, Any], metric: str) -> dict[str, Any]:
     if scored:
         row["values"][f"{metric}, best so far"] = max(scored)
     return row
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's scores.jsonl. Raises UsageError when it isn't scored."""
-    path = folder / SCORES
-    if not path.exists():
-        raise UsageError(f"{folder} has no {SCORES}; score it first: harness score {folder}")
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
-    try:
-        return [decode(line) for line in path.read_bytes().splitlines()]
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{path} is damaged ({error}); make it again: harness score {folder}") from None
 
 
 def exit_code(summary: dict[str, Any], max_fault_rate: float) -> int:
