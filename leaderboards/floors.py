@@ -67,9 +67,9 @@ HEAD = """# Floors
 Simple recommenders that every table should contain. Written by `python leaderboards/floors.py --write` with harness {version};
 protocol and metrics: [docs/protocol.md](../docs/protocol.md). Test split, seed 0. `rule` reads a profile: on data sets without
 stated tastes its attributes are those of the targets (titles never), so scores with it are much higher than without, and what
-matters is the difference between rows. Gain: `rule` minus the control `exclude-only`, on the same scenarios. Numbers in brackets
-are 95 % confidence intervals (bootstrap by source dialogue). Rows that share a rank do not differ significantly from the best row
-of that rank (paired permutation test on SR, Holm-corrected within the table).
+matters is the difference between rows. Gain: `rule` minus the control `exclude-only`, on the same scenarios. Numbers in
+brackets are 95 % confidence intervals (bootstrap by source dialogue). Rows that share a rank do not differ significantly from
+the best row of that rank (paired permutation test on SR, Holm-corrected within the table).
 """
 
 
