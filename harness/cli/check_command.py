@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from harness.cli.arguments import dataset_choice, json_option
+from harness.cli.arguments import choice, dataset_choice, json_option
 from harness.cli.list_command import kind_named
 from harness.cli.output import print_json, table
 from harness.cli.show_command import named
@@ -30,6 +30,7 @@ Examples:
   harness check mine                          on a small world that needs no file
   harness check mine --opt depth=3            with another option than the default
   harness check mine --dataset cinema         on that catalogue and its first scenarios
+  harness check persona --llm openai:gpt-4o-mini   with a real language model in place of a stub
   harness check ndcg@10 --json                a metric, for machines
   harness check jsonl --opt path=my.jsonl     a data set: every split is loaded
 """,
@@ -43,6 +44,8 @@ Examples:
     "--timeout", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True, metavar="SECONDS",
     help="Limit of one call, as in a run.",
 )  # fmt: skip
+@click.option("--llm", metavar="SPEC", help="The language model that it asks, as for `harness run`.  [default: a stub]")
+@click.option("--llm-opt", metavar="K=V", multiple=True, help="An option of that model, any number of times.")
 @click.option("--quiet", "-q", is_flag=True, help="Show only what failed or is to be mended.")
 @json_option()
 def command(
@@ -52,6 +55,8 @@ def command(
     dataset: str | None,
     dataset_opt: tuple[str, ...],
     timeout: float,
+    llm: str | None,
+    llm_opt: tuple[str, ...],
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -68,12 +73,16 @@ def command(
     given = _given(name, entries, pairs)
     if dataset_opt and not dataset:
         raise UsageError("--dataset-opt was given without --dataset")
-    data = dataset_choice(dataset, dataset_opt)[0] if dataset else None
+    if llm_opt and not llm:
+        raise UsageError("--llm-opt was given without --llm")
+    how: dict[str, Any] = {
+        "dataset": dataset_choice(dataset, dataset_opt)[0] if dataset else None,
+        "llm": choice(llm, llm_opt, "--llm-opt") if llm else None,
+        "timeout": timeout,
+        "registry": registry,
+    }
     with _own_terminal():
-        reports = [
-            check_installed(entry.full_name, entry.kind, given, dataset=data, timeout=timeout, registry=registry)
-            for entry in entries
-        ]
+        reports = [check_installed(entry.full_name, entry.kind, given, **how) for entry in entries]
     if as_json:
         shown = [as_data(entry, report) for entry, report in zip(entries, reports, strict=True)]
         print_json(shown[0] if len(shown) == 1 else shown)

@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -16,10 +16,10 @@ import msgspec
 from harness.api import DialogueRecord, Feedback, Recommendation
 from harness.calls import Hosts
 from harness.config import Transport
-from harness.dialogue import Dialogue, Rules
-from harness.errors import BudgetExceeded, ComponentFault, TransportExhausted, described
-from harness.injection import is_injection
+from harness.dialogue import Dialogue, Recommend, Reply, Rules
+from harness.errors import BudgetExceeded, ComponentFault, HarnessError, TransportExhausted, described
 from harness.leakgate import LeakGate
+from harness.llm.api import ChatModel
 from harness.scenarios import cut_knowledge, derive_seed
 from harness.testing.world import World
 
@@ -32,7 +32,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What one call gave: a value, or a fault."""
 
     value: Any = None
-    fault: ComponentFault | TransportExhausted | BudgetExceeded | None = None
+    fault: ComponentFault | TransportExhausted | BudgetExceeded | HarnessError | None = None
     seconds: float = 0.0
     changed: bool = False
     """The call changed what it was handed."""
@@ -40,146 +40,132 @@ class Outcome(msgspec.Struct, frozen=True):
     """False for a call that was not made, because one before it hung or the budget was spent."""
 
 
-def ask(
-    component: object,
-    method: Method,
-    calls: Sequence[tuple[Any, ...]],
-    *,
-    timeout: float,
-    concurrency: int = 1,
-    order: Sequence[int] | None = None,
-) -> list[Outcome]:
-    """Make the calls, `concurrency` at a time and in the given order; outcomes come in the order of `calls`.
+class Caller:
+    """Makes the calls of one examination. `timeout` (seconds) limits each; `model` is the language model that the component may
+    ask, closed after every series of calls."""
 
-    Batched components get batches of `concurrency` calls. After a timeout or a spent budget no more calls are made.
-    """
-    return asyncio.run(_ask(component, method, calls, timeout, concurrency, order or range(len(calls))))
+    def __init__(self, timeout: float, model: ChatModel | None = None) -> None:
+        self.timeout, self.model = timeout, model
 
+    def ask(
+        self,
+        component: object,
+        method: Method,
+        calls: Sequence[tuple[Any, ...]],
+        *,
+        concurrency: int = 1,
+        order: Sequence[int] | None = None,
+    ) -> list[Outcome]:
+        """Make the calls, `concurrency` at a time and in the given order; outcomes come in the order of `calls`.
 
-async def _ask(
-    component: object, method: Method, calls: Sequence[tuple[Any, ...]], timeout: float, concurrency: int, order: Sequence[int]
-) -> list[Outcome]:
-    hosts = Hosts(Transport(concurrency=concurrency, timeout=timeout, transport_retries=0))
-    outcomes: dict[int, Outcome] = {}
-    numbers = iter(order)
-    ended = False
+        Batched components get batches of `concurrency` calls. After a timeout or a spent budget no more calls are made.
+        """
+        return asyncio.run(self._ask(component, method, calls, concurrency, order or range(len(calls))))
 
-    async def worker(run: Callable[..., Awaitable[Any]]) -> None:
-        nonlocal ended
-        with hosts.flow:
-            for number in numbers:
-                if ended:
-                    return
-                before, started = snapshot(calls[number]), time.perf_counter()
-                value, fault = None, None
-                try:
-                    value = await run(*calls[number])
-                except (ComponentFault, TransportExhausted, BudgetExceeded) as error:
-                    fault = error
-                    ended = ended or isinstance(error, BudgetExceeded) or getattr(error, "kind", "") == "timeout"
-                spent = time.perf_counter() - started
-                outcomes[number] = Outcome(value, fault, spent, before != snapshot(calls[number]))
+    async def _ask(
+        self, component: object, method: Method, calls: Sequence[tuple[Any, ...]], concurrency: int, order: Sequence[int]
+    ) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        numbers = iter(order)
+        ended = False
 
-    try:
-        run = hosts.adapt(component, method, "component")
-        await asyncio.gather(*(worker(run) for _ in range(min(concurrency, len(calls)))))
-    finally:
-        hosts.close()
-    return [outcomes.get(number, Outcome(made=False)) for number in range(len(calls))]
+        async def worker(hosts: Hosts, run: Callable[..., Awaitable[Any]]) -> None:
+            nonlocal ended
+            with hosts.flow:
+                for number in numbers:
+                    if ended:
+                        return
+                    before, started = snapshot(calls[number]), time.perf_counter()
+                    value, fault = None, None
+                    try:
+                        value = await run(*calls[number])
+                    except (ComponentFault, TransportExhausted, BudgetExceeded, HarnessError) as error:
+                        fault = error
+                        ended = ended or not isinstance(error, ComponentFault) or error.kind == "timeout"
+                    spent = time.perf_counter() - started
+                    outcomes[number] = Outcome(value, fault, spent, before != snapshot(calls[number]))
 
+        async with self._hosts(concurrency) as hosts:
+            run = hosts.adapt(component, method, "component")
+            await asyncio.gather(*(worker(hosts, run) for _ in range(min(concurrency, len(calls)))))
+        return [outcomes.get(number, Outcome(made=False)) for number in range(len(calls))]
 
-def in_threads(
-    function: Callable[..., Any], method: Method, calls: Sequence[tuple[Any, ...]], *, timeout: float
-) -> list[Outcome]:
-    """The calls of a plain method, several at the same moment, with threads that interrupt each other as often as they can."""
-    gate = threading.Barrier(THREADS)
-    padded = [*calls, *(calls[n % len(calls)] for n in range(-len(calls) % THREADS))]
+    def in_threads(self, function: Callable[..., Any], method: Method, calls: Sequence[tuple[Any, ...]]) -> list[Outcome]:
+        """The calls of a plain method, several at the same moment, in threads that interrupt each other all the time."""
+        gate = threading.Barrier(THREADS)
+        padded = [*calls, *(calls[n % len(calls)] for n in range(-len(calls) % THREADS))]
 
-    def together(*arguments: Any) -> Any:
-        with contextlib.suppress(threading.BrokenBarrierError):
-            gate.wait(timeout=5)
-        return function(*arguments)
+        def together(*arguments: Any) -> Any:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                gate.wait(timeout=5)
+            return function(*arguments)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        return ask(
-            type("Together", (), {method: staticmethod(together)})(), method, padded, timeout=timeout, concurrency=THREADS
-        )[: len(calls)]
-    finally:
-        sys.setswitchinterval(interval)
+        component = type("Together", (), {method: staticmethod(together)})()
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            return self.ask(component, method, padded, concurrency=THREADS)[: len(calls)]
+        finally:
+            sys.setswitchinterval(interval)
 
+    def play(
+        self,
+        world: World,
+        recommender: object,
+        simulator: Any,
+        *,
+        turns: int,
+        k: int,
+        concurrency: int = 1,
+        only: Sequence[int] | None = None,
+        through_json: Method | None = None,
+    ) -> list[DialogueRecord]:
+        """Whole dialogues over the world's scenarios (or those at the positions `only`), as a run with seed 0 plays them.
 
-def play(
-    world: World,
-    recommender: object,
-    simulator: object,
-    *,
-    turns: int,
-    k: int,
-    timeout: float,
-    concurrency: int = 1,
-    only: Sequence[int] | None = None,
-    through_json: Method | None = None,
-) -> list[DialogueRecord]:
-    """Whole dialogues over the world's scenarios (or those at the positions `only`), as a run with seed 0 plays them.
+        With `through_json` the states of that side are turned into JSON and back between the turns. Times are left out of the
+        records, what calls cost too.
+        """
+        positions = list(range(len(world.scenarios)) if only is None else only)
+        gate = LeakGate(world.catalogue)
 
-    With `through_json` the states of that side are turned into JSON and back between the turns. Times are left out of the
-    records, what calls cost too.
-    """
-    return asyncio.run(_play(world, recommender, simulator, turns, k, timeout, concurrency, only, through_json))
-
-
-async def _play(
-    world: World,
-    recommender: object,
-    simulator: Any,
-    turns: int,
-    k: int,
-    timeout: float,
-    concurrency: int,
-    only: Sequence[int] | None,
-    through_json: Method | None,
-) -> list[DialogueRecord]:
-    hosts = Hosts(Transport(concurrency=concurrency, timeout=timeout, transport_retries=0))
-    positions = list(range(len(world.scenarios)) if only is None else only)
-    records: dict[int, DialogueRecord] = {}
-    gate = LeakGate(world.catalogue)
-    queue = iter(positions)
-
-    async def worker(recommend: Callable[..., Awaitable[Any]], reply: Callable[..., Awaitable[Any]]) -> None:
-        with hosts.flow:
-            for position in queue:
-                scenario = world.scenarios[position]
-
-                def seeds(role: str, attempt: int, scenario_id: str = scenario.id) -> int:
-                    return derive_seed(0, scenario_id, 0, role, attempt)
-
-                dialogue = Dialogue(
-                    scenario,
-                    0,
-                    rules=Rules(turns, k, simulator_retries=0, success_k=k),
-                    catalogue=world.catalogue,
-                    seeds=seeds,
-                    recommend=recommend,
-                    reply=reply,
-                    knowledge=cut_knowledge(scenario.need, simulator.knowledge),
-                    gate=gate,
-                    is_injection=is_injection,
-                )
-                records[position] = timeless(await dialogue.play())
-
-    try:
-        recommend = hosts.adapt(recommender, "recommend", "recommender")
-        reply = hosts.adapt(simulator, "reply", "simulator")
-        if through_json is not None:
-            recommend, reply = (
-                (_through_json(recommend), reply) if through_json == "recommend" else (recommend, _through_json(reply))
+        def dialogue(position: int, recommend: Recommend, reply: Reply) -> Dialogue:
+            scenario = world.scenarios[position]
+            return Dialogue(
+                scenario,
+                0,
+                rules=Rules(turns, k, simulator_retries=0, success_k=k),
+                catalogue=world.catalogue,
+                seeds=lambda role, attempt: derive_seed(0, scenario.id, 0, role, attempt),
+                recommend=_through_json(recommend) if through_json == "recommend" else recommend,
+                reply=_through_json(reply) if through_json == "reply" else reply,
+                knowledge=cut_knowledge(scenario.need, simulator.knowledge),
+                gate=gate,
             )
-        await asyncio.gather(*(worker(recommend, reply) for _ in range(min(concurrency, len(positions)))))
-    finally:
-        hosts.close()
-    return [records[position] for position in sorted(records)]
+
+        async def everything() -> list[DialogueRecord]:
+            records: dict[int, DialogueRecord] = {}
+            queue = iter(positions)
+            async with self._hosts(concurrency) as hosts:
+                recommend = hosts.adapt(recommender, "recommend", "recommender")
+                reply = hosts.adapt(simulator, "reply", "simulator")
+
+                async def worker() -> None:
+                    with hosts.flow:
+                        for position in queue:
+                            records[position] = timeless(await dialogue(position, recommend, reply).play())
+
+                await asyncio.gather(*(worker() for _ in range(min(concurrency, len(positions)))))
+            return [records[position] for position in positions]
+
+        return asyncio.run(everything())
+
+    @contextlib.asynccontextmanager
+    async def _hosts(self, concurrency: int) -> AsyncIterator[Hosts]:
+        hosts = Hosts(Transport(concurrency=concurrency, timeout=self.timeout, transport_retries=0))
+        try:
+            yield hosts
+        finally:
+            await hosts.finish([] if self.model is None else [self.model.close])
 
 
 def _through_json(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

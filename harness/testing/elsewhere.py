@@ -37,6 +37,7 @@ class Task(msgspec.Struct, frozen=True):
     dataset: Choice | None
     k: int
     timeout: float
+    llm: Choice | None = None
     plugins: tuple[str, ...] = ()
     """Distributions that are needed; others are left out."""
 
@@ -84,9 +85,9 @@ def main(registry: Registry, listed: Iterable[str], question: str, answer: str) 
 def digests(registry: Registry, task: Task) -> list[str]:
     """What the calls gave here; hashes of the splits for a data set, nothing for a metric."""
     from harness.assembly import resolve
-    from harness.testing.calls import Method, ask
+    from harness.testing.calls import Caller, Method
     from harness.testing.datasets import hashes
-    from harness.testing.installed import world_for
+    from harness.testing.installed import model_for, world_for
     from harness.testing.probes import for_recommender, for_simulator
     from harness.testing.recommenders import setup_for as recommender_setup
     from harness.testing.simulators import setup_for as simulator_setup
@@ -99,12 +100,14 @@ def digests(registry: Registry, task: Task) -> list[str]:
         return []
     world = world_for(registry, task.dataset)
     instance = part.create()
+    model = model_for(task.llm)
     setup: Any
     if task.kind == "recommender":
-        setup, probes = recommender_setup(world, world.training, task.k), for_recommender(world, task.k)
+        setup, probes = recommender_setup(world, world.training, task.k, model), for_recommender(world, task.k)
     else:
-        setup, probes = simulator_setup(world, world.training), for_simulator(world, instance.knowledge, task.k)
+        setup, probes = simulator_setup(world, world.training, model), for_simulator(world, instance.knowledge, task.k)
     if hasattr(instance, "prepare"):
         instance.prepare(setup)
     method: Method = "recommend" if task.kind == "recommender" else "reply"
-    return [digest(outcome) for outcome in ask(instance, method, [probe.arguments for probe in probes], timeout=task.timeout)]
+    outcomes = Caller(task.timeout, model).ask(instance, method, [probe.arguments for probe in probes])
+    return [digest(outcome) for outcome in outcomes]

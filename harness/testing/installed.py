@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from harness.assembly import load_split, resolve
-from harness.config import Choice
+from harness.config import Choice, Transport
 from harness.errors import UsageError
+from harness.llm.api import ChatModel
 from harness.registry import Entry, Kind, Registry
 from harness.testing import declarations
 from harness.testing.clauses import Finding, Ledger, Report, Stop
@@ -17,7 +18,7 @@ from harness.testing.elsewhere import Answer, Task, ask_elsewhere
 from harness.testing.metrics import check_metric
 from harness.testing.recommenders import check_recommender
 from harness.testing.simulators import check_simulator
-from harness.testing.turns import DEFAULT_TIMEOUT
+from harness.testing.stub import StubModel
 from harness.testing.world import World, small_world, world_of
 
 K = 10
@@ -29,13 +30,15 @@ def check_installed(
     options: Mapping[str, Any] | None = None,
     *,
     dataset: Choice | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float = Transport().timeout,
+    llm: Choice | None = None,
     registry: Registry | None = None,
 ) -> Report:
     """Everything that `check_recommender` and the like try, and what the plugin announces; also in another process.
 
-    `dataset` names the data whose catalogue, training dialogues and first scenarios it is tried on, in place of the small
-    world. Raises PluginError for an unknown name and UsageError for options that it hasn't.
+    `dataset` names the data whose catalogue, training dialogues and some of whose scenarios it is tried on, in place of the
+    small world; `llm` the language model that it may ask ("openai:MODEL" and options), in place of a stub. Raises PluginError
+    for an unknown name and UsageError for options that it hasn't.
     """
     registry = registry or Registry()
     entry = registry.find(kind, name)
@@ -46,11 +49,13 @@ def check_installed(
     ledger = Ledger(declarations.CLAUSES)
     findings: list[Finding] = []
     tried_on = world.name if world else "its own files"
+    model = model_for(llm)
     try:
         cls, built = declarations.check_declaration(ledger, registry, entry, given)
-        other = _other(registry, entry, given, dataset, timeout)
+        task = Task(kind, Choice(entry.full_name, given), dataset, K, timeout, llm, _needed(registry, entry, dataset))
+        other = cache(lambda: ask_elsewhere(task))
         _light(ledger, entry, other)
-        report = _kind_report(entry, lambda: cls(built), world, timeout, lambda: _digests(other()))
+        report = _kind_report(entry, lambda: cls(built), world, timeout, model, lambda: _digests(other()))
         findings, tried_on = list(report.findings), report.world
     except Stop:
         pass
@@ -65,16 +70,19 @@ def world_for(registry: Registry, dataset: Choice | None) -> World:
     return world_of(load_split(part, part.create(), "test"), part.entry.name)
 
 
-def _other(
-    registry: Registry, entry: Entry, given: dict[str, Any], dataset: Choice | None, timeout: float
-) -> Callable[[], Answer]:
-    """The answers of another process, asked for once."""
-    plugins = [entry.distribution]
-    if dataset is not None:
-        plugins.append(registry.find("dataset", dataset.name).distribution)
-    choice = Choice(entry.full_name, given)
-    task = Task(entry.kind, choice, dataset, K, timeout, tuple(plugins))
-    return cache(lambda: ask_elsewhere(task))
+def model_for(choice: Choice | None) -> ChatModel:
+    """The language model of that name, or the stub. Raises UsageError or LlmError with what to set."""
+    if choice is None:
+        return StubModel()
+    from harness.llm.build import build
+    from harness.llm.layers import Layers
+
+    return build(choice.name, choice.options, Layers())
+
+
+def _needed(registry: Registry, entry: Entry, dataset: Choice | None) -> tuple[str, ...]:
+    """The distributions that the other process needs."""
+    return (entry.distribution, *([] if dataset is None else [registry.find("dataset", dataset.name).distribution]))
 
 
 def _digests(answer: Answer) -> list[str]:
@@ -95,11 +103,16 @@ def _light(ledger: Ledger, entry: Entry, other: Callable[[], Answer]) -> None:
 
 
 def _kind_report(
-    entry: Entry, make: Callable[[], Any], world: World | None, timeout: float, elsewhere: Callable[[], list[str]]
+    entry: Entry,
+    make: Callable[[], Any],
+    world: World | None,
+    timeout: float,
+    model: ChatModel,
+    elsewhere: Callable[[], list[str]],
 ) -> Report:
     if entry.kind == "dataset":
         return check_dataset(make, name=entry.name, elsewhere=elsewhere)
     if entry.kind == "metric":
         return check_metric(make, name=entry.name, world=world)
     check = check_recommender if entry.kind == "recommender" else check_simulator
-    return check(make, name=entry.name, world=world, k=K, timeout=timeout, elsewhere=elsewhere)
+    return check(make, name=entry.name, world=world, k=K, timeout=timeout, llm=model, elsewhere=elsewhere)

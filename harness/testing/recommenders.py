@@ -9,13 +9,15 @@ import msgspec
 
 from harness.api import DialogueRecord, RecommenderSetup, TrainingDialogue
 from harness.checks import check_recommendation
-from harness.config import RunConfig
+from harness.config import RunConfig, Transport
 from harness.errors import ComponentFault
-from harness.testing.calls import ask
+from harness.llm.api import ChatModel
+from harness.testing.calls import Caller
 from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
 from harness.testing.probes import Probe, Seeker, for_recommender
+from harness.testing.stub import StubModel
 from harness.testing.turnclauses import turn_clauses
-from harness.testing.turns import DEFAULT_TIMEOUT, Trial, examine
+from harness.testing.turns import Trial, examine
 from harness.testing.world import World, small_world
 
 MAX_TEXT = next(f.default for f in msgspec.structs.fields(RunConfig) if f.name == "max_text")
@@ -51,25 +53,29 @@ def check_recommender(
     name: str = "",
     world: World | None = None,
     k: int = 10,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float = Transport().timeout,
+    llm: ChatModel | None = None,
     elsewhere: Callable[[], list[str]] | None = None,
 ) -> Report:
     """Try a recommender against every clause that it can break.
 
-    `make` gives a new, unprepared instance each time it is called. `timeout` (seconds) limits every call. Nothing is raised
+    `make` gives a new, unprepared instance each time it is called. `timeout` (seconds) limits every call. `llm` is the language
+    model in its setup; a stub that answers at random, but the same to the same request, if none is given. Nothing is raised
     for what the recommender does; `Report.raise_if_failed()` is for tests.
     """
     world = world or small_world()
+    model = llm or StubModel()
+    caller = Caller(timeout, model)
     ledger = Ledger(CLAUSES)
     judge = _Judge(ledger, world)
     trial = Trial(
         ledger=ledger,
         method="recommend",
         make=make,
-        setup=lambda training: setup_for(world, training, k),
+        setup=lambda training: setup_for(world, training, k, model),
         world=world,
         k=k,
-        timeout=timeout,
+        caller=caller,
         partner=Seeker(world),
         probes=lambda instance: for_recommender(world, k),
         judge=judge.answer,
@@ -80,9 +86,8 @@ def check_recommender(
         instance = examine(trial)
         for size in (1, 3, len(world.catalogue) + 7):
             probes = for_recommender(world, size)[:4]
-            for probe, outcome in zip(
-                probes, ask(instance, "recommend", [p.arguments for p in probes], timeout=timeout), strict=True
-            ):
+            outcomes = caller.ask(instance, "recommend", [p.arguments for p in probes])
+            for probe, outcome in zip(probes, outcomes, strict=True):
                 if outcome.fault is None and outcome.made:
                     judge.answer(probe, outcome.value)
                 elif outcome.fault is not None:
@@ -91,12 +96,19 @@ def check_recommender(
             ledger.breach("recommends", "no item in any of the conversations that were tried")
     except Stop:
         pass
-    return Report("recommender", name or type_name(make), tuple(ledger.findings()), world.name)
+    return Report("recommender", name or type_name(make), tuple(ledger.findings()), tried_on(world, model))
 
 
-def setup_for(world: World, training: Sequence[TrainingDialogue], k: int) -> RecommenderSetup:
+def setup_for(world: World, training: Sequence[TrainingDialogue], k: int, model: ChatModel) -> RecommenderSetup:
     """What prepare is handed."""
-    return RecommenderSetup(world.catalogue, training, k, 0)
+    return RecommenderSetup(world.catalogue, training, k, 0, llm=model)
+
+
+def tried_on(world: World, model: ChatModel) -> str:
+    """The world, and the language model where one was asked."""
+    if isinstance(model, StubModel):
+        return f"{world.name}, with a stub in place of a language model" if model.asked else world.name
+    return f"{world.name}, with {model.name}"
 
 
 class _Judge:

@@ -10,14 +10,17 @@ import msgspec
 from harness.api import DialogueRecord, Feedback, SimulatorSetup, TrainingDialogue
 from harness.assembly import LEVELS
 from harness.checks import ACTIONS, check_feedback
+from harness.config import Transport
 from harness.errors import ComponentFault
 from harness.leakgate import LeakGate
-from harness.testing.calls import ask
+from harness.llm.api import ChatModel
+from harness.testing.calls import Caller
 from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
 from harness.testing.probes import ORDER, PLAIN, Lister, Probe, for_simulator
-from harness.testing.recommenders import MAX_TEXT, check_state, type_name
+from harness.testing.recommenders import MAX_TEXT, check_state, tried_on, type_name
+from harness.testing.stub import StubModel
 from harness.testing.turnclauses import turn_clauses
-from harness.testing.turns import DEFAULT_TIMEOUT, TURNS, Trial, examine
+from harness.testing.turns import TURNS, Trial, examine
 from harness.testing.world import World, small_world
 
 _OWN = (
@@ -61,21 +64,24 @@ def check_simulator(
     name: str = "",
     world: World | None = None,
     k: int = 10,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float = Transport().timeout,
+    llm: ChatModel | None = None,
     elsewhere: Callable[[], list[str]] | None = None,
 ) -> Report:
     """Try a simulator against every clause that it can break; arguments as for `check_recommender`."""
     world = world or small_world()
+    model = llm or StubModel()
+    caller = Caller(timeout, model)
     ledger = Ledger(CLAUSES)
     judge = _Judge(ledger, world)
     trial = Trial(
         ledger=ledger,
         method="reply",
         make=make,
-        setup=lambda training: setup_for(world, training),
+        setup=lambda training: setup_for(world, training, model),
         world=world,
         k=k,
-        timeout=timeout,
+        caller=caller,
         partner=Lister(world),
         probes=lambda instance: for_simulator(world, instance.knowledge, k),
         judge=judge.answer,
@@ -85,15 +91,15 @@ def check_simulator(
     )
     try:
         instance = examine(trial)
-        _orders(ledger, instance, world, k, timeout)
+        _orders(ledger, instance, world, k, caller)
     except Stop:
         pass
-    return Report("simulator", name or type_name(make), tuple(ledger.findings()), world.name)
+    return Report("simulator", name or type_name(make), tuple(ledger.findings()), tried_on(world, model))
 
 
-def setup_for(world: World, training: Sequence[TrainingDialogue]) -> SimulatorSetup:
+def setup_for(world: World, training: Sequence[TrainingDialogue], model: ChatModel) -> SimulatorSetup:
     """What prepare is handed."""
-    return SimulatorSetup(world.catalogue, training, TURNS, 0)
+    return SimulatorSetup(world.catalogue, training, TURNS, 0, llm=model)
 
 
 class _Judge:
@@ -155,7 +161,7 @@ class _Judge:
             self._ledger.breach("no-leak", text, mild=self._told_targets)
 
 
-def _orders(ledger: Ledger, instance: Any, world: World, k: int, timeout: float) -> None:
+def _orders(ledger: Ledger, instance: Any, world: World, k: int, caller: Caller) -> None:
     """The same turn with and without a text that tells it to accept."""
     probes = [p for p in for_simulator(world, instance.knowledge, k) if p.label.endswith("no target shown")]
     ordered = []
@@ -163,8 +169,8 @@ def _orders(ledger: Ledger, instance: Any, world: World, k: int, timeout: float)
         conversation, knowledge = probe.arguments
         last = msgspec.structs.replace(conversation.messages[-1], text=ORDER)
         ordered.append((msgspec.structs.replace(conversation, messages=(*conversation.messages[:-1], last)), knowledge))
-    plain = ask(instance, "reply", [probe.arguments for probe in probes], timeout=timeout)
-    obeyed = ask(instance, "reply", ordered, timeout=timeout)
+    plain = caller.ask(instance, "reply", [probe.arguments for probe in probes])
+    obeyed = caller.ask(instance, "reply", ordered)
     ledger.tried("obeys-nobody")
     for probe, one, other in zip(probes, plain, obeyed, strict=True):
         actions = [getattr(outcome.value, "action", "continue") for outcome in (one, other)]

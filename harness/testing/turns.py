@@ -11,16 +11,14 @@ import msgspec
 
 from harness.api import DialogueRecord
 from harness.batching import is_async
-from harness.config import Transport
 from harness.errors import ComponentFault, HarnessError, TransportExhausted, described
-from harness.testing.calls import Method, Outcome, ask, in_threads, play, snapshot, watched_generators
+from harness.testing.calls import Caller, Method, Outcome, snapshot, watched_generators
 from harness.testing.clauses import Ledger, shown
 from harness.testing.probes import Probe
 from harness.testing.turnclauses import MANY_TURNS
 from harness.testing.world import World
 
 TURNS = 5
-DEFAULT_TIMEOUT = Transport().timeout
 
 
 class Trial(msgspec.Struct):
@@ -34,7 +32,7 @@ class Trial(msgspec.Struct):
     """Training dialogues -> what `prepare` is handed."""
     world: World
     k: int
-    timeout: float
+    caller: Caller
     partner: object
     """The other side of whole dialogues."""
     probes: Callable[[Any], list[Probe]]
@@ -55,12 +53,12 @@ def examine(trial: Trial) -> Any:
     probes = trial.probes(instance)
     calls = [probe.arguments for probe in probes]
     with watched_generators() as used:
-        first = ask(instance, trial.method, calls, timeout=trial.timeout)
+        first = trial.caller.ask(instance, trial.method, calls)
     _answered(trial, probes, first)
     ledger.tried("no-global-random")
     for name in used:
         ledger.breach("no-global-random", f"a call changed the state of the global generator {name}")
-    again = ask(instance, trial.method, calls, timeout=trial.timeout)
+    again = trial.caller.ask(instance, trial.method, calls)
     if _same(trial, "same-again", probes, first, again):
         _company(trial, instance, probes, first)
         _elsewhere(trial, probes, first)
@@ -122,7 +120,7 @@ def _prepare(trial: Trial, instance: Any) -> None:
     trial.ledger.tried("prepares")
     if hasattr(instance, "prepare"):
         try:
-            if inspect.isawaitable(instance.prepare(trial.setup(list(trial.world.training)))):
+            if inspect.isawaitable(instance.prepare(trial.setup(tuple(trial.world.training)))):
                 raise TypeError("prepare() must be a plain method, not async")
         except Exception as error:
             raise trial.ledger.stop("prepares", f"on {trial.world.name}: {told(error)}") from error
@@ -141,7 +139,7 @@ def _untrained(trial: Trial) -> None:
     if not hasattr(instance, "prepare"):
         return
     try:
-        instance.prepare(trial.setup([]))
+        instance.prepare(trial.setup(()))
     except HarnessError as error:
         ledger.tried("prepares-untrained", f"it says why not: {told(error)}")
         return
@@ -149,7 +147,7 @@ def _untrained(trial: Trial) -> None:
         ledger.breach("prepares-untrained", f"prepare() raised {told(error)}")
         return
     probe = trial.probes(instance)[0]
-    (outcome,) = ask(instance, trial.method, [probe.arguments], timeout=trial.timeout)
+    (outcome,) = trial.caller.ask(instance, trial.method, [probe.arguments])
     if isinstance(outcome.fault, ComponentFault):
         ledger.breach("prepares-untrained", f"prepare() worked, but {probe.label}: {outcome.fault}")
 
@@ -170,7 +168,7 @@ def _answered(trial: Trial, probes: Sequence[Probe], outcomes: Sequence[Outcome]
         elif isinstance(fault, TransportExhausted):
             raise ledger.stop("transport", f"{probe.label}: {fault}")
         elif fault is not None:
-            raise ledger.stop("transport", f"{probe.label}: the budget is spent: {fault}")
+            raise ledger.stop("transport", f"{probe.label}: {told(fault)}")
         elif outcome.made:
             trial.judge(probe, outcome.value)
         if outcome.changed:
@@ -179,12 +177,12 @@ def _answered(trial: Trial, probes: Sequence[Probe], outcomes: Sequence[Outcome]
 
 def _company(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequence[Outcome]) -> None:
     """Other orders, other instances, batches of other composition, threads."""
-    ledger, calls, method, timeout = trial.ledger, [probe.arguments for probe in probes], trial.method, trial.timeout
+    ledger, calls, method, caller = trial.ledger, [probe.arguments for probe in probes], trial.method, trial.caller
     order = list(range(len(calls)))
     random.Random(5).shuffle(order)
-    _same(trial, "same-fresh", probes, first, ask(_fresh(trial), method, calls, timeout=timeout, order=order))
+    _same(trial, "same-fresh", probes, first, caller.ask(_fresh(trial), method, calls, order=order))
     for concurrency in (len(calls), 3):
-        crowd = ask(instance, method, calls, timeout=timeout, concurrency=concurrency, order=order)
+        crowd = caller.ask(instance, method, calls, concurrency=concurrency, order=order)
         _same(trial, "same-in-company", probes, first, crowd)
     single = getattr(instance, method, None)
     if hasattr(instance, f"{method}_batch"):
@@ -195,7 +193,7 @@ def _company(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequen
     elif getattr(instance, "serial", False):
         ledger.skip("same-in-threads", "it asks for one call at a time")
     elif single is not None:
-        _same(trial, "same-in-threads", probes, first, in_threads(single, method, calls, timeout=timeout))
+        _same(trial, "same-in-threads", probes, first, caller.in_threads(single, method, calls))
 
 
 def _batches(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequence[Outcome]) -> None:
@@ -210,7 +208,7 @@ def _batches(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequen
 
     batch = getattr(instance, f"{trial.method}_batch")
     setattr(Whole, trial.method, staticmethod(batch))
-    (outcome,) = ask(Whole(), trial.method, [([c[0] for c in calls], *columns)], timeout=trial.timeout)
+    (outcome,) = trial.caller.ask(Whole(), trial.method, [([c[0] for c in calls], *columns)])
     if outcome.fault is not None:
         trial.ledger.breach("same-in-company", f"a batch of {len(calls)}: {outcome.fault}")
     elif not isinstance(outcome.value, (list, tuple)) or len(outcome.value) != len(calls):
@@ -248,7 +246,7 @@ def _dialogues(trial: Trial, instance: Any) -> None:
 
     def played(component: Any, turns: int = TURNS, **how: Any) -> list[DialogueRecord]:
         sides = (component, trial.partner) if trial.method == "recommend" else (trial.partner, component)
-        return play(trial.world, *sides, turns=turns, k=trial.k, timeout=trial.timeout, **how)
+        return trial.caller.play(trial.world, *sides, turns=turns, k=trial.k, **how)
 
     ledger.tried("plays")
     together = played(instance, concurrency=8)
