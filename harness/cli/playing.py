@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from harness.registry import Registry
 from harness.report.rows import read_rows
 from harness.report.text import summary_text
 from harness.results import bind_metrics
-from harness.store import SUMMARY, write_atomically
+from harness.store import DIALOGUES, SUMMARY, read_records, write_atomically
 
 RUNS = Path("runs")
 
@@ -65,6 +66,8 @@ def play(
     else:
         click.echo(summary_text(result.summary, gains=gains))
         click.echo(f"\nkept in {folder}  (harness report {folder} --full shows every metric)", err=quiet)
+    if not as_json:
+        tell_faults(folder)
     return exit_code(result.summary, max_fault_rate)
 
 
@@ -100,12 +103,22 @@ def exit_code(summary: dict[str, Any], max_fault_rate: float) -> int:
         return 1
     if share > max_fault_rate:
         click.echo(
-            f"{faulted} of {counts['played']} dialogues ({share:.1%}) faulted, more than --max-fault-rate {max_fault_rate:g}; "
-            "`harness show` a record: the field faults of dialogues.jsonl says what happened",
+            f"{faulted} of {counts['played']} dialogues ({share:.1%}) faulted, more than --max-fault-rate {max_fault_rate:g}",
             err=True,
         )
         return 1
     return 0
+
+
+def tell_faults(folder: Path, most: int = 3) -> None:
+    """The most frequent faults of a run, on standard error: whose, what, how often, and where to look."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for record in read_records(folder):
+        counts.update({(fault.blame, fault.kind, fault.message.split("\n")[0][:160]) for fault in record.faults})
+    for (blame, kind, message), count in counts.most_common(most):
+        click.echo(f"  {blame} fault in {count:,} dialogues: {kind}: {message}", err=True)
+    if len(counts) > most:
+        click.echo(f"  and {len(counts) - most} other kinds: see the field faults in {folder / DIALOGUES}", err=True)
 
 
 def _stopped(result: Result) -> int:
