@@ -77,7 +77,7 @@ def check_feedback(raw: Any, shown_now: tuple[str, ...], shown: Iterable[str], m
 
 def spent(raw: Any) -> Usage | None:
     """The usage that an unusable answer reports, if that at least is usable."""
-    usage = getattr(raw, "usage", None)
+    usage = raw.usage if isinstance(raw, (Recommendation, Feedback)) else None
     try:
         _usage(usage)
     except ComponentFault:

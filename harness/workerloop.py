@@ -29,6 +29,7 @@ class LoopHost(Host):
         super().__init__(name, timeout)
         self._lane = _Lane(self, name)
         self._judging: asyncio.Task[None] | None = None
+        self._was_blocked = False
 
     def submit(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> asyncio.Future[Any]:
         """Future of `await function(*arguments)`; cancelling it cancels the call."""
@@ -57,13 +58,17 @@ class LoopHost(Host):
     async def _judge(self) -> None:
         delay: float | None = None
         try:
-            if await self._alive():
+            if not await self._alive():
+                self._was_blocked = True
+                delay = await self._unblock()
+            elif self._was_blocked:  # what a blocked loop held up gets a moment to come in
+                self._was_blocked = False
+                delay = PATIENCE
+            else:
                 now = time.monotonic()
                 for job in [job for job in self._running if self._overdue(job, now)]:
                     self._fail(job)
                     self._lane.cancel(job)
-            else:
-                delay = await self._unblock()
         finally:
             self._judging = None
             self._arm(delay)
