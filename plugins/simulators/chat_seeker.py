@@ -15,9 +15,9 @@ from harness.api import Conversation, Feedback, Item, Knowledge, KnowledgeLevel,
 from harness.errors import UsageError
 from harness.llm.api import ChatMessage, ChatModel, ChatRequest
 
-from . import prompting, quoting
+from .. import prompting, quoting
+from ..facets import noun_of
 from .structured import Values, feedback, parse, schema
-from .wording import noun_of
 
 _ALWAYS: Final = frozenset(("noun", "dialogue", "shown", "turn", "turns", "lists"))
 
@@ -46,7 +46,7 @@ class ChatSeeker:
     def __init__(self, options: ChatOptions, prompt: str) -> None:
         """`prompt` names the one that comes with the plugin. Raises UsageError for an unusable prompt file."""
         self.options = options
-        self.prompt = prompting.load(prompt, options.prompt)
+        self.prompt = prompting.load(__package__, prompt, options.prompt)
         self.check_prompt()
 
     def check_prompt(self) -> None:

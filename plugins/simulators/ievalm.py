@@ -22,7 +22,7 @@ from harness.api import Conversation, Feedback, Knowledge, KnowledgeLevel
 from harness.errors import ComponentFault
 from harness.llm.api import ChatMessage, ChatRequest
 
-from . import quoting
+from .. import quoting
 from .chat_seeker import ChatOptions, ChatSeeker
 
 PUBLISHED_TOKENS: Final = 128

@@ -24,8 +24,9 @@ from harness.api import Catalogue, Conversation, Feedback, Item, Knowledge, Know
 from harness.errors import UsageError
 from harness.text import AttributeIndex, normalise
 
+from ..facets import asked_families, families_of, family
 from .target import attributes_of
-from .wording import asked_families, families_of, family, sayable
+from .wording import sayable
 
 PUBLISHED: Final = ("genre", "star", "director", "writer")
 ACCEPT: Final = "That's perfect, thank you!"

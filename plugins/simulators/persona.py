@@ -16,7 +16,7 @@ import msgspec
 
 from harness.api import Conversation, Knowledge
 
-from . import quoting
+from .. import quoting
 from .profile_llm import Options as ProfileOptions
 from .profile_llm import ProfileLlm
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from harness.api import Attributes, Conversation, Knowledge, KnowledgeLevel
 
-from . import quoting
+from .. import quoting
 from .chat_seeker import ChatOptions, ChatSeeker
 
 _ITEMS: Final = 15

@@ -27,10 +27,10 @@ import msgspec
 from harness.api import Attributes, Conversation, Feedback, Item, Knowledge, KnowledgeLevel, SimulatorSetup
 from harness.text import fold
 
+from ..facets import asked_families, families_of, same_family
 from . import speech
 from .noise import Look, Taste, Value
 from .speech import Reply, Voice
-from .wording import asked_families, families_of, same_family
 
 _OPEN_QUESTION = ("which", "what", "who", "whose", "any", "favorite", "favourite", "preferred")
 _READ_AT_MOST = 2_000

@@ -16,8 +16,9 @@ from typing import Final, Literal
 from harness.api import Catalogue, Conversation, Item, Statement
 from harness.text import normalise
 
+from ..facets import noun_of
 from .noise import Noise, Taste
-from .wording import noun_of, phrase, twin_titles
+from .wording import phrase, twin_titles
 
 Manner = Literal["new", "again", "answer", "critique", "confirm"]
 

@@ -6,9 +6,8 @@ guessed at.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,11 +16,8 @@ from harness.errors import ComponentFault
 from harness.llm.api import Completion
 from harness.text import normalise
 
-from .wording import family, same_family
-
-_FENCE: Final = re.compile(r"\A```(?:json)?[ \t]*\n?(.*?)\n?[ \t]*```\Z", re.DOTALL | re.IGNORECASE)
-_THOUGHT: Final = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
-_SHOWN: Final = 120
+from ..answers import decoded
+from ..facets import family, same_family
 
 
 class Mentioned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,17 +64,7 @@ def parse(completion: Completion) -> Answer:
 
     Raises ComponentFault "empty" or "malformed".
     """
-    text = _THOUGHT.sub("", completion.text.strip()).strip()
-    if not text:
-        raise ComponentFault("empty", "the model answered nothing")
-    fenced = _FENCE.match(text)
-    try:
-        return msgspec.json.decode(fenced.group(1) if fenced else text, type=Answer)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        cut = "; it was cut off: give a larger max_tokens" if completion.finish == "length" else ""
-        raise ComponentFault(
-            "malformed", f"the model's answer is not of the form asked for ({error}){cut}: {text[:_SHOWN]!r}"
-        ) from None
+    return decoded(completion, Answer)
 
 
 class Values:

@@ -9,37 +9,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Final
 
 from harness.api import Catalogue
 from harness.text import normalise, tokenise
 
-# Words of a question, and names of facets, that mean one family of facets.
-_FAMILIES: Final = MappingProxyType(
-    {
-        word: family
-        for family, words in (
-            ("genre", "genre genres category categories"),
-            ("director", "director directors directed directs directing filmmaker filmmakers"),
-            ("star", "star stars starring actor actors actress actresses cast performer performers"),
-            ("writer", "writer writers written writes screenwriter screenwriters"),
-            ("author", "author authors"),
-            ("country", "country countries nation"),
-            ("language", "language languages"),
-            ("decade", "decade decades era"),
-            ("year", "year years"),
-        )
-        for word in words.split()
-    }
-)
-# Words that ask for a family only where no plainer word does: "what kind of actor" asks for an actor.
-_VAGUE: Final = MappingProxyType(
-    {"kind": "genre", "kinds": "genre", "type": "genre", "types": "genre", "sort": "genre", "style": "genre"}
-    | {"old": "year", "older": "year", "new": "year", "newer": "year", "recent": "year", "when": "year"}
-)
+from ..facets import TIME, family
+
 _WORD: Final = re.compile(r"[^\W_]")
-_TIME: Final = frozenset(("decade", "year"))
 _KIND_NOUNS: Final = frozenset(("film", "films", "movie", "movies", "book", "books", "novel", "novels"))
 _GENRE_NOUNS: Final = frozenset(
     "action adventure animation biography comedy crime documentary drama fantasy fiction history horror literature musical "
@@ -66,44 +43,6 @@ _WITH_ARTICLE: Final = frozenset(
 )
 
 
-def family(facet: str) -> str:
-    """ "actors" -> "star"; a facet without synonyms is its own family, in plain words ("plot_keyword" -> "plot keyword")."""
-    plain = facet.replace("_", " ").strip().lower()
-    return _FAMILIES.get(plain, plain)
-
-
-def same_family(facet: str, asked: str) -> bool:
-    """Whether a facet answers a question about a family: a decade also answers "which year?" and the other way round."""
-    own = family(facet)
-    return own == asked or (own in _TIME and asked in _TIME)
-
-
-def families_of(catalogue: Catalogue) -> tuple[str, ...]:
-    """The families of a catalogue's facets, in order of appearance."""
-    facets = dict.fromkeys(facet for item in catalogue for facet in item.attributes)
-    return tuple(dict.fromkeys(map(family, facets)))
-
-
-def asked_families(text: str, families: Sequence[str]) -> tuple[str, ...]:
-    """Families of facets that a text asks about, in order of mention; `families` are the catalogue's own, known by name."""
-    words = [token.norm for token in tokenise(text)]
-    plain = [_FAMILIES.get(word) or (word if word in families else None) for word in words]
-    joined = f" {' '.join(words)} "
-    plain += [name for name in families if " " in name and f" {name} " in joined]
-    found = tuple(dict.fromkeys(name for name in plain if name))
-    return found or tuple(dict.fromkeys(_VAGUE[word] for word in words if word in _VAGUE))
-
-
-def noun_of(catalogue: Catalogue) -> str:
-    """What one item is called: "film" where most items name film makers, "book" where they name authors, else "title"."""
-    made = Counter(
-        "book" if name == "author" else "film"
-        for item in catalogue
-        for name in {family(facet) for facet in item.attributes} & {"author", "director", "star"}
-    )
-    return made.most_common(1)[0][0] if made else "title"
-
-
 def twin_titles(catalogue: Catalogue) -> dict[str, str]:
     """How items are named whose title stands for another item too: with the year, where it is known ("Dune (1984)")."""
     count = Counter(normalise(item.title) for item in catalogue)
@@ -126,7 +65,7 @@ def phrase(facet: str, values: Sequence[str], noun: str = "film") -> str:
         return _of_genre([_lower(value) for value in values], noun)
     if kind == "country":
         return f"{noun}s from {_joined(['the ' + v if v.lower() in _WITH_ARTICLE else v for v in values])}"
-    if kind in _TIME:
+    if kind in TIME:
         return f"{noun}s from {_joined([v if v.isdigit() or v.lower().startswith('the ') else f'the {v}' for v in values])}"
     named = _joined(values)
     match kind:

@@ -12,8 +12,9 @@ from harness.leakgate import LeakGate
 from harness.registry import Registry
 from harness.text import AttributeIndex, polarity_spans
 from harness_plugins.datasets.cinema.films import load_films
+from harness_plugins.facets import asked_families, noun_of
 from harness_plugins.simulators import speech
-from harness_plugins.simulators.wording import asked_families, noun_of, phrase
+from harness_plugins.simulators.wording import phrase
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ class Prompt:
         return {"prompt": self.name, "prompt_sha256": self.sha256}
 
 
-def load(name: str, path: str = "") -> Prompt:
-    """The prompt of that name that comes with the plugin ("ievalm.v1"), or the file at `path` where one is given.
+def load(package: str | None, name: str, path: str = "") -> Prompt:
+    """The prompt of that name ("ievalm.v1") in the folder `prompts` of a package, or the file at `path` where one is given.
 
     Raises UsageError when the file can't be read.
     """
@@ -85,5 +85,5 @@ def load(name: str, path: str = "") -> Prompt:
             return Prompt(file.name, file.read_text(encoding="utf-8"), f"prompt file {file}")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"the prompt file {file} can't be read: {error}") from None
-    source = resources.files(__package__).joinpath("prompts", f"{name}.toml").read_text(encoding="utf-8")
+    source = resources.files(package or __package__).joinpath("prompts", f"{name}.toml").read_text(encoding="utf-8")
     return Prompt(name, source, f"prompt {name}")
