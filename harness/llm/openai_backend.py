@@ -144,7 +144,7 @@ class OpenAiModel:
         for name in ("temperature", "top_p", "max_tokens", "omit", "extra_body"):
             value = getattr(self.options, name)
             if value not in (None, (), {}):
-                told[name] = msgspec.to_builtins(value)
+                told[name] = list(value) if isinstance(value, tuple) else value
         return told
 
     async def close(self) -> None:

@@ -81,13 +81,14 @@ async def _echoed(
     try:
         prompt = await _tokens(model, {"messages": [_plain(m) for m in messages], "add_generation_prompt": True})
         tails = [await _tokens(model, {"prompt": text, "add_special_tokens": False}) for text in continuations]
+        whole = [prompt + tail for tail in tails]
+        body = {"model": model.model, "prompt": whole, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0.0}
+        told = await model.post("/completions", body)
     except (LlmError, RefusedError) as error:
         raise LlmError(
             f"{model.client.address} gives no log-probabilities of {names} ({error}): answers of several tokens need"
             " a server with /tokenize and echo (vLLM), or the hf backend"
         ) from None
-    body = {"model": model.model, "prompt": [prompt + tail for tail in tails], "max_tokens": 1, "echo": True, "logprobs": 1}
-    told = await model.post("/completions", {**body, "temperature": 0.0})
     try:
         rows = sorted(told["choices"], key=lambda choice: choice["index"])
         values = []
