@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -24,11 +25,12 @@ def require_training(name: str, training: Sequence[TrainingDialogue]) -> None:
 
 def mention_counts(catalogue: Catalogue, training: Iterable[TrainingDialogue]) -> Scores:
     """Mentions per catalogue row: each linked item of each message counts once. Shape (items,)."""
-    counts = np.zeros(len(catalogue))
+    mentions: Counter[str] = Counter()
     for dialogue in training:
         for message in dialogue.messages:
-            counts[known_rows(catalogue, dict.fromkeys(message.items))] += 1
-    return counts
+            if message.items:
+                mentions.update(dict.fromkeys(message.items).keys())
+    return np.array([mentions[item.id] for item in catalogue], dtype=np.float64)
 
 
 def popularity_order(catalogue: Catalogue, training: Iterable[TrainingDialogue]) -> Positions:
