@@ -29,7 +29,7 @@ class LoopHost(Host):
         super().__init__(name, timeout)
         self._lane = _Lane(self, name)
         self._judging: asyncio.Task[None] | None = None
-        self._was_blocked = False
+        self._warned: set[Job] = set()
 
     def submit(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> asyncio.Future[Any]:
         """Future of `await function(*arguments)`; cancelling it cancels the call."""
@@ -58,17 +58,18 @@ class LoopHost(Host):
     async def _judge(self) -> None:
         delay: float | None = None
         try:
-            if not await self._alive():
-                self._was_blocked = True
-                delay = await self._unblock()
-            elif self._was_blocked:  # what a blocked loop held up gets a moment to come in
-                self._was_blocked = False
-                delay = PATIENCE
-            else:
+            if await self._alive():
                 now = time.monotonic()
-                for job in [job for job in self._running if self._overdue(job, now)]:
+                overdue = {job for job in self._running if self._overdue(job, now)}
+                for job in overdue & self._warned:
                     self._fail(job)
                     self._lane.cancel(job)
+                # The loop may have been held up until just now: what is overdue gets a moment to come in.
+                self._warned = overdue - self._warned
+                delay = PATIENCE if self._warned else None
+            else:
+                self._warned = set()
+                delay = await self._unblock()
         finally:
             self._judging = None
             self._arm(delay)

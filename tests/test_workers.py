@@ -16,7 +16,7 @@ from support import spin
 from harness.workerloop import LoopHost
 from harness.workers import CallTimeout, ThreadHost
 
-LIMIT = 0.2
+LIMIT = 0.3
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def test_a_call_that_hangs_is_given_up_and_the_others_go_on(hang: Callable[[], N
 
     hung, *others = run(main)
     assert isinstance(hung, CallTimeout)
-    assert str(hung) == "no answer within 0.2 s"
+    assert str(hung) == "no answer within 0.3 s"
     assert others == list(range(5))
 
 
@@ -182,23 +182,20 @@ def test_an_interrupted_python_loop_gives_its_thread_back() -> None:
     assert threading.active_count() <= before
 
 
-def test_calls_that_end_at_their_limit_hurt_nobody_else() -> None:
-    """Half of the calls last about as long as the limit: an interrupt that comes a moment late must not hit the next call."""
+def test_an_interrupt_that_comes_too_late_hits_nobody() -> None:
+    """A call ends just as its time is up: the thread has taken the next call meanwhile, which must not be interrupted."""
 
-    def nap(n: int) -> int:
-        if n % 2:
-            end = time.monotonic() + 0.02 + random.random() * 0.012
-            while time.monotonic() < end:
-                pass
-        return n
+    async def main() -> tuple[bool, Any]:
+        with threads(limit=1, timeout=20) as host:
+            ended = host.submit(abs, -1)
+            (job,) = host._running
+            await ended
+            innocent = host.submit(spin, 0.1)
+            await asyncio.sleep(0.03)
+            given_up = job.worker.abandon(job)
+            return given_up, await innocent
 
-    async def main() -> list[Any]:
-        with threads(limit=2, timeout=0.02) as host:
-            return await settled(*(host.submit(nap, n) for n in range(80)))
-
-    outcomes = run(main)
-    assert outcomes[::2] == list(range(0, 80, 2))
-    assert all(isinstance(outcome, CallTimeout) or outcome == n for n, outcome in enumerate(outcomes))
+    assert run(main) == (False, None)
 
 
 # ------------------------------------------------------------------------------------------------------------- async calls
