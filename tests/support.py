@@ -77,7 +77,18 @@ def assembly(
     instances = {"recommender": recommender} | ({} if simulator is None else {"simulator": simulator})
     nothing: Any = None
     return Assembly(
-        settings, nothing, nothing, nothing, nothing, split, split.scenarios, len(split.scenarios), "hash", {}, instances, set()
+        config=settings,
+        recommender=nothing,
+        simulator=nothing,
+        dataset=nothing,
+        dataset_part=nothing,
+        split=split,
+        scenarios=split.scenarios,
+        rows=len(split.scenarios),
+        data_hash="hash",
+        fields={},
+        instances=instances,
+        prepared=set(),
     )
 
 
