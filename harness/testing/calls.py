@@ -25,7 +25,7 @@ from harness.testing.world import World
 
 Method = Literal["recommend", "reply"]
 THREADS = 8
-_encode = msgspec.json.Encoder(order="deterministic", enc_hook=repr).encode
+_encode = msgspec.json.Encoder(order="deterministic", enc_hook=lambda value: f"<{type(value).__name__}>").encode
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -117,16 +117,28 @@ class Caller:
         turns: int,
         k: int,
         concurrency: int = 1,
+        tried: Method = "recommend",
         only: Sequence[int] | None = None,
-        through_json: Method | None = None,
+        through_json: bool = False,
+        changed: list[str] | None = None,
     ) -> list[DialogueRecord]:
         """Whole dialogues over the world's scenarios (or those at the positions `only`), as a run with seed 0 plays them.
 
-        With `through_json` the states of that side are turned into JSON and back between the turns. Times are left out of the
-        records, what calls cost too.
+        `tried` is the side under examination. With `through_json` its states are turned into JSON and back between the turns;
+        `changed` collects the places where it changed its arguments. The records are without times and costs.
         """
         positions = list(range(len(world.scenarios)) if only is None else only)
         gate = LeakGate(world.catalogue)
+
+        def watched(run: Callable[..., Awaitable[Any]], scenario: str) -> Callable[..., Awaitable[Any]]:
+            async def call(*arguments: Any) -> Any:
+                before = snapshot(arguments)
+                value = await run(*arguments)
+                if changed is not None and snapshot(arguments) != before:
+                    changed.append(f"scenario {scenario}, turn {arguments[0].turn}")
+                return _through_json(value) if through_json else value
+
+            return call
 
         def dialogue(position: int, recommend: Recommend, reply: Reply) -> Dialogue:
             scenario = world.scenarios[position]
@@ -136,8 +148,8 @@ class Caller:
                 rules=Rules(turns, k, simulator_retries=0, success_k=k),
                 catalogue=world.catalogue,
                 seeds=lambda role, attempt: derive_seed(0, scenario.id, 0, role, attempt),
-                recommend=_through_json(recommend) if through_json == "recommend" else recommend,
-                reply=_through_json(reply) if through_json == "reply" else reply,
+                recommend=watched(recommend, scenario.id) if tried == "recommend" else recommend,
+                reply=watched(reply, scenario.id) if tried == "reply" else reply,
                 knowledge=cut_knowledge(scenario.need, simulator.knowledge),
                 gate=gate,
             )
@@ -168,18 +180,15 @@ class Caller:
             await hosts.finish([] if self.model is None else [self.model.close])
 
 
-def _through_json(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def wrapped(*arguments: Any) -> Any:
-        value = await run(*arguments)
-        if not isinstance(value, (Recommendation, Feedback)) or value.state is None:
-            return value
-        try:
-            state = msgspec.json.decode(msgspec.json.encode(value.state))
-        except Exception as error:  # noqa: BLE001  a stranger's object
-            raise ComponentFault("malformed", f"the state can't be written as JSON: {described(error)}") from None
-        return msgspec.structs.replace(value, state=state)
-
-    return wrapped
+def _through_json(value: Any) -> Any:
+    """A turn whose state was written as JSON and read again. Raises ComponentFault where that can't be done."""
+    if not isinstance(value, (Recommendation, Feedback)) or value.state is None:
+        return value
+    try:
+        state = msgspec.json.decode(msgspec.json.encode(value.state))
+    except Exception as error:  # noqa: BLE001  a stranger's object
+        raise ComponentFault("malformed", f"the state can't be written as JSON: {described(error)}") from None
+    return msgspec.structs.replace(value, state=state)
 
 
 def timeless(record: DialogueRecord) -> DialogueRecord:
@@ -189,7 +198,7 @@ def timeless(record: DialogueRecord) -> DialogueRecord:
 
 
 def snapshot(value: Any) -> bytes:
-    """A value as canonical JSON, to see whether it has changed; what JSON can't hold stands in it as its text."""
+    """A value as canonical JSON, to see whether it has changed; what JSON can't hold stands in it as its type."""
     try:
         return _encode(value)
     except Exception:  # noqa: BLE001  a stranger's object

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,6 @@ HEAVY = (
 )  # fmt: skip
 """Packages whose import takes long enough to be felt in `harness list`."""
 CLAUSES = (
-    Clause("name", "has a name that the command line can take", "Use letters, digits, '.', '_' and '-', no ':' and no '@'"),
     Clause("summary", "is announced with a one-line summary", "Component(name, target, summary='...')", must=False),
     Clause(
         "light", "can be listed without heavy imports", "Import heavy packages in the component's module, not in the plugin's"
@@ -41,15 +39,11 @@ CLAUSES = (
         must=False,
     ),
 )
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def check_declaration(ledger: Ledger, registry: Registry, entry: Entry, given: Mapping[str, Any]) -> tuple[type[Any], Any]:
     """The class and its options, built from `given`. Raises Stop when there is no class, UsageError for wrong `given`."""
     component = entry.component
-    ledger.tried("name")
-    if not isinstance(component.name, str) or not _NAME.fullmatch(component.name):
-        ledger.breach("name", f"the name is {shown(component.name)}")
     ledger.tried("summary")
     if not component.summary.strip():
         ledger.breach("summary", "the summary is empty")

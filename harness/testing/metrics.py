@@ -293,7 +293,7 @@ def _direction(ledger: Ledger, metric: Any, world: World, scenarios: dict[str, S
         _score(ledger, metric, _views(metric, [record], scenarios, TURNS)[-1], "no-exceptions")
         for record in (best(world), worst(world))
     )
-    if isinstance(good, Unscored) or isinstance(bad, Unscored):
+    if isinstance(good, Unscored) or isinstance(bad, Unscored) or ledger.broken("number"):
         return
     if (good < bad) if metric.higher_is_better else (good > bad):
         ledger.breach("direction", f"{good:g} with the targets on top of the first list, {bad:g} without any target")

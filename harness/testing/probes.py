@@ -13,7 +13,7 @@ from harness.testing.world import World
 
 LONG = 400
 """Messages of the very long conversation."""
-HUGE = 100_000
+HUGE = 30_000
 """Characters of the very long message (of data; what components write is limited to 20,000)."""
 WRITTEN = 19_000
 """Characters of a very long message that a component wrote."""

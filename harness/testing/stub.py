@@ -78,8 +78,8 @@ def _follow(schema: dict[str, Any], root: dict[str, Any], text: str) -> Any:
     if kind == "object":
         return {name: _follow(part, root, text) for name, part in schema.get("properties", {}).items()}
     if kind == "array":
-        part = schema.get("items")
-        return [_follow(part, root, text) for _ in range(schema.get("minItems", 0))] if isinstance(part, dict) else []
+        element = schema.get("items")
+        return [_follow(element, root, text) for _ in range(schema.get("minItems", 0))] if isinstance(element, dict) else []
     if kind in ("integer", "number"):
         return schema.get("minimum", 0)
     plain: dict[Any, Any] = {"boolean": False, "null": None}

@@ -246,14 +246,17 @@ def _dialogues(trial: Trial, instance: Any) -> None:
 
     def played(component: Any, turns: int = TURNS, **how: Any) -> list[DialogueRecord]:
         sides = (component, trial.partner) if trial.method == "recommend" else (trial.partner, component)
-        return trial.caller.play(trial.world, *sides, turns=turns, k=trial.k, **how)
+        return trial.caller.play(trial.world, *sides, turns=turns, k=trial.k, tried=trial.method, **how)
 
     ledger.tried("plays")
-    together = played(instance, concurrency=8)
+    changed: list[str] = []
+    together = played(instance, concurrency=8, changed=changed)
     for record in together + played(instance, MANY_TURNS, only=[0, len(trial.world.scenarios) - 1]):
         for fault in record.faults:
             ledger.breach("plays", f"scenario {record.scenario}, turn {fault.turn}: {fault.kind}: {fault.message}")
         trial.judge_record(record)
+    for place in changed:
+        ledger.breach("leaves-input", f"{place}: the call changed its arguments")
     ledger.tried("state-json")
     if ledger.broken("same-again"):
         return
@@ -262,7 +265,7 @@ def _dialogues(trial: Trial, instance: Any) -> None:
         (alone,) = played(_fresh(trial), only=[position])
         if alone != together[position]:
             ledger.breach("no-memory", _record_difference(alone, together[position]))
-    for one, other in zip(together, played(instance, concurrency=8, through_json=trial.method), strict=True):
+    for one, other in zip(together, played(instance, concurrency=8, through_json=True), strict=True):
         if one != other and not ledger.broken("no-memory"):
             ledger.breach("state-json", _record_difference(one, other))
 
