@@ -14,6 +14,7 @@ import msgspec
 from harness import runner
 from harness.api import (
     Catalogue,
+    Component,
     Conversation,
     DialogueRecord,
     Feedback,
@@ -26,8 +27,9 @@ from harness.api import (
     Split,
     TrainingDialogue,
 )
-from harness.assembly import Assembly
+from harness.assembly import Assembly, Part
 from harness.config import Choice, RunConfig, Transport
+from harness.registry import Entry
 from harness.store import Store, read_records
 
 COUNT = 60
@@ -75,13 +77,16 @@ def assembly(
         **{"turns": 3 if simulator is not None else 1, **config},
     )
     instances = {"recommender": recommender} | ({} if simulator is None else {"simulator": simulator})
-    nothing: Any = None
+    parts = {
+        kind: Part(Entry(kind, Component("scripted", "support:Plain"), "tests", "0"), None, object)
+        for kind in ("recommender", "simulator", "dataset")
+    }
     return Assembly(
         config=settings,
-        recommender=nothing,
-        simulator=nothing,
-        dataset=nothing,
-        dataset_part=nothing,
+        recommender=parts["recommender"],
+        simulator=None if simulator is None else parts["simulator"],
+        dataset=None,
+        dataset_part=parts["dataset"],
         split=split,
         scenarios=split.scenarios,
         rows=len(split.scenarios),
