@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from harness.disguise import DIGITS, LOOKALIKES
 from harness.text import tokenise
 
 _READ_AT_MOST: Final = 20_000
@@ -33,10 +34,10 @@ _FORMS: Final = re.compile(
         |prompt|context|think|start_of_turn|end_of_turn)\b[^<>]{0,40}>
     |<</?\s*SYS\s*>>
     |\[/?\s*(?:inst|sys|system|user|assistant|end|stop|done|eos|eot|accept(?:ed)?|quit|exit|terminate)\s*\]
-    |^[\s>*\#"'(\[]*(?:system|assistant|user|seeker|recommender|human|simulator|instructions?|developer)
-        (?:\s+(?:message|prompt|note|instructions?))?[\s*"')\]]*:
-    |(?-i:[.!?"]\s+(?:SYSTEM|ASSISTANT|USER|SEEKER|RECOMMENDER|HUMAN|Assistant|User|Seeker|Recommender|System)\s*:)
-    |^\s*\#{2,}\s*(?:system|instructions?|response|input|new|end|user|assistant|stop|task|important)\b
+    |^[ \t>*\#"'(\[]{0,12}(?:system|assistant|user|seeker|recommender|human|simulator|instructions?|developer)
+        (?:\s+(?:message|prompt|note|instructions?))?[ \t*"')\]]{0,6}:
+    |(?-i:[.!?"]\s{1,4}(?:SYSTEM|ASSISTANT|USER|SEEKER|RECOMMENDER|HUMAN|Assistant|User|Seeker|Recommender|System)\s*:)
+    |^[ \t]{0,12}\#{2,6}[ \t]{0,4}(?:system|instructions?|response|input|new|end|user|assistant|stop|task|important)\b
     |\#{2,}\s?(?:stop|end|quit|accept|done)\s?\#{2,}
     |["'`]?\baction\b["'`]?\s*[:=]+\s*["'`]?\s*(?:accept|quit|continue|stop|end)
     |["'](?:role|action|accepted)["']\s*:
@@ -53,11 +54,6 @@ _FOREIGN: Final = re.compile(
     |игнорируй|забудь\s+(?:все|предыдущ)|忽略|无视|無視|忘记.{0,8}指令|接受(?:推荐|这)|命令を|指示を|이전\s*(?:지시|명령)""",
     re.IGNORECASE | re.VERBOSE,
 )
-# Cyrillic and Greek letters that look like Latin ones.
-_LOOKALIKES: Final = str.maketrans(
-    "асԁеһіјӏорԛѕтухαικνορτυАВЕКМНОРСТХІЅΑΒΕΗΙΚΜΝΟΡΤ", "acdehijlopqstyxaiknoptuABEKMHOPCTXISABEHIKMNOPT"
-)
-_DIGITS: Final = str.maketrans("013457@$", "oieastas")
 _MIXED: Final = re.compile(r"[A-Za-z][0134571@$]+[A-Za-z]|\b[0134571@$][A-Za-z]{2,}")
 _SPACED: Final = re.compile(r"\b\w(?:[ .\-_*]\w\b){4,}")
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
@@ -94,10 +90,10 @@ def _readings(text: str) -> Iterator[str]:
     """The text as it shows, and as it reads once the usual disguises are taken off."""
     if not text.isascii():
         shown = unicodedata.normalize("NFKC", text)
-        text = "".join(c for c in shown if unicodedata.category(c) != "Cf").translate(_LOOKALIKES)
+        text = "".join(c for c in shown if unicodedata.category(c) != "Cf").translate(LOOKALIKES)
     yield text
     if _MIXED.search(text):
-        yield text.translate(_DIGITS)
+        yield text.translate(DIGITS)
     if _SPACED.search(text):
         yield _SPACED.sub(lambda run: re.sub(r"[ .\-_*]", "", run.group()), text)
     for piece in _ENCODED.findall(text):

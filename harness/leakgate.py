@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from harness.api import Item
+from harness.disguise import disguised
 from harness.text import PhraseIndex, tokenise
 
 LeakPolicy = Literal["redact", "keep", "stop"]
@@ -90,14 +91,16 @@ class _Title(msgspec.Struct, frozen=True):
 class LeakGate:
     """Built once per run from the catalogue; `check` is called once per simulator text."""
 
-    __slots__ = ("_index", "_ordinary", "_years")
+    __slots__ = ("_index", "_names", "_ordinary", "_years")
 
     def __init__(self, catalogue: Iterable[Item]) -> None:
+        self._names: dict[str, tuple[str, ...]] = {}
         self._index = PhraseIndex()
         self._ordinary: set[str] = set()
         self._years: dict[str, int | None] = {}
         for item in catalogue:
             self._years[item.id] = item.year
+            self._names[item.id] = (item.title, *item.aliases)
             for name in (item.title, *item.aliases):
                 self._add(name, item.id)
 
@@ -149,7 +152,20 @@ class LeakGate:
                     pieces += (text[position : title.start], WITHHELD)
                 position = title.stop
         pieces.append(text[position:])
-        return GateResult("".join(pieces), tuple(leaks), tuple(i for i in named if i not in leaks))
+        text = self._undisguised("".join(pieces), hidden, policy, leaks)
+        return GateResult(text, tuple(leaks), tuple(i for i in named if i not in leaks))
+
+    def _undisguised(self, text: str, hidden: set[str], policy: LeakPolicy, leaks: dict[str, None]) -> str:
+        """The text without hidden titles in disguise, which are leaks as well."""
+        pieces: list[str] = []
+        position = 0
+        for hit in disguised(text, ((i, name) for i in hidden for name in self._names.get(i, ()))):
+            leaks[hit.id] = None
+            if policy == "redact" and hit.stop > position:
+                if hit.start >= position:
+                    pieces += (text[position : hit.start], WITHHELD)
+                position = hit.stop
+        return "".join((*pieces, text[position:]))
 
     def _titles(self, text: str) -> Iterator[_Title]:
         """What the text names as a title, by place. Of titles inside one another the longest counts, unless only a shorter
