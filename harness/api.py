@@ -292,6 +292,8 @@ class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Target ids that the simulator's raw text named before they were recommended."""
     injection: bool = False
     """The recommender's text contains an attempt to instruct the simulator."""
+    user_injection: bool = False
+    """The simulator's text contains an attempt to instruct the recommender or the evaluation."""
     recommender_usage: Usage | None = None
     simulator_usage: Usage | None = None
 

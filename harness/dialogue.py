@@ -154,6 +154,7 @@ class Dialogue:
                 statements=answer.statements,
                 user_items=mentions,
                 leaks=gated.leaks,
+                user_injection=self._is_injection(gated.text),
                 simulator_usage=answer.usage,
             )
             if gated.leaks and rules.leak_policy == "stop":

@@ -174,6 +174,7 @@ def _outcome(record: DialogueRecord, max_turns: int) -> Outcome:
         simulator_faults=sum(fault.blame == "simulator" for fault in record.faults),
         leaks=sum(bool(turn.leaks) for turn in record.turns),
         injections=sum(turn.injection for turn in record.turns),
+        seeker_injections=sum(turn.user_injection for turn in record.turns),
     )
 
 

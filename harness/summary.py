@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True):
     simulator_faults: int = 0
     leaks: int = 0
     injections: int = 0
+    seeker_injections: int = 0
 
 
 class RunValue(msgspec.Struct, frozen=True):
@@ -250,6 +251,7 @@ def _counts(run: Run, reading: Reading) -> dict[str, Any]:
         "simulator_faults": sum(outcome.simulator_faults for outcome in run.outcomes),
         "leaks": sum(outcome.leaks for outcome in run.outcomes),
         "injections": sum(outcome.injections for outcome in run.outcomes),
+        "seeker_injections": sum(outcome.seeker_injections for outcome in run.outcomes),
         "stops": dict(sorted(stops.items())),
     }
     if reading.planned is not None:

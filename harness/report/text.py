@@ -149,7 +149,9 @@ def _counts(summary: dict[str, Any]) -> str:
     stops = ", ".join(f"{count} {reason}" for reason, count in counts["stops"].items())
     line = f"{counts['played']:,} dialogues from {counts['sources']:,} source dialogues: {stops}"
     extra = [
-        f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("leaks", "injections", "simulator_faults") if counts[name]
+        f"{counts[name]:,} {name.replace('_', ' ')}"
+        for name in ("leaks", "injections", "seeker_injections", "simulator_faults")
+        if counts.get(name)
     ]
     return line + (f"; {', '.join(extra)}" if extra else "")
 
