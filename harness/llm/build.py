@@ -14,6 +14,7 @@ from harness import options as typed_options
 from harness.errors import UsageError
 from harness.llm.api import ChatModel
 from harness.llm.layers import Layers
+from harness.llm.redact import guard_logs
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -76,6 +77,7 @@ def build(spec: str, options: Mapping[str, Any], layers: Layers) -> ChatModel:
     identity = (backend, model, msgspec.json.encode(typed, order="deterministic"))
     if identity not in layers.built:
         layers.built[identity] = _module(backend).connect(model, typed, layers)
+        guard_logs()  # after the import: some packages put a handler up when they are imported
     return layers.built[identity]
 
 

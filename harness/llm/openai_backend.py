@@ -1,33 +1,25 @@
-"""Any OpenAI-compatible server, through the `openai` package: OpenAI, vLLM, SGLang, Ollama, llama.cpp and the like.
-
-The package's own retries are off (the layer above does them) and so are its typed answers, which cost more CPU than all the
-rest of a call: the body is decoded here.
-"""
+"""Any OpenAI-compatible server: OpenAI, vLLM, SGLang, Ollama, llama.cpp and the like."""
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import openai
 
-from harness.errors import LlmError, RefusedError, TransportError, described
+from harness.errors import LlmError, RefusedError
 from harness.llm import openai_answers as answers
 from harness.llm.api import ChatMessage, ChatModel, ChatRequest, Completion
 from harness.llm.layers import Layers
-from harness.llm.loops import PerLoop
-from harness.llm.openai_options import Options, address_of, is_loopback, is_official, key_for
+from harness.llm.openai_client import Client, Clients
+from harness.llm.openai_options import Options, address_of, is_official, key_for
 from harness.llm.openai_scores import score
 from harness.llm.redact import redact
 
 __all__ = ["OpenAiModel", "Options", "connect"]
 
 _log = logging.getLogger("harness.llm")
-CONNECT_SECONDS = 10.0
 
 
 def connect(model: str, options: Options, layers: Layers) -> ChatModel:
@@ -49,74 +41,6 @@ def adapted(request: ChatRequest, options: Options) -> ChatRequest:
     said = {name: getattr(options, name) for name in ("temperature", "top_p", "max_tokens")}
     changes = {name: value for name, value in said.items() if value is not None}
     return msgspec.structs.replace(request, **changes) if changes else request
-
-
-class Clients:
-    """One client, with one pool of connections, per process, loop and server (and key)."""
-
-    def __init__(self) -> None:
-        self._clients: dict[tuple[str, str, str | None], Client] = {}
-
-    def of(self, address: str, key: str, options: Options) -> Client:
-        """The client of a server; nothing is opened yet."""
-        identity = (address, key, options.organization)
-        if identity not in self._clients:
-            self._clients[identity] = Client(address, key, options.organization)
-        return self._clients[identity]
-
-
-class Client:
-    """Sends JSON to one server and gives status, headers and bytes back."""
-
-    def __init__(self, address: str, key: str, organization: str | None) -> None:
-        self.address = address
-        self._key, self._organization = key, organization
-        self._opened: PerLoop[openai.AsyncOpenAI] = PerLoop(self._open)
-        # The package is built on httpx, since version 3 on httpx2: the parent of its own client tells which.
-        parent = next(kind for kind in openai.DefaultAsyncHttpxClient.__mro__ if kind.__name__ == "AsyncClient")
-        self._http: Any = importlib.import_module(parent.__module__.partition(".")[0])
-
-    def _open(self) -> openai.AsyncOpenAI:
-        # The gate limits what is in flight; a pool with a limit of its own would let requests time out while they queue.
-        pool = self._http.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
-        http_client = openai.DefaultAsyncHttpxClient(
-            limits=pool,
-            timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
-            trust_env=not is_loopback(self.address),  # a proxy can't reach this machine's own servers
-        )
-        return openai.AsyncOpenAI(
-            api_key=self._key,
-            organization=self._organization,
-            base_url=self.address,
-            max_retries=0,
-            timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
-            http_client=http_client,
-        )
-
-    async def post(self, path: str, body: dict[str, Any], seconds: float, *, key_env: str) -> dict[str, Any]:
-        """The JSON object of the answer; `path` is below the address, or a whole address."""
-        server = self.address
-        try:
-            async with asyncio.timeout(seconds):
-                response = await self._opened.get().post(path, cast_to=self._http.Response, body=body)
-        except openai.APIStatusError as error:
-            raw = error.response
-            raise answers.error_of(raw.status_code, raw.content, raw.headers, server, key_env) from None
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise TransportError(f"{server} gave no answer within {seconds:g} s") from error
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            why = f"{type(cause).__name__} {redact(described(cause, 200))}"
-            raise TransportError(f"the connection to {server} failed: {why}") from error
-        except openai.OpenAIError as error:
-            raise LlmError(f"{server}: {redact(described(error, 500))}") from error
-        return answers.read(response.content, response.headers.get("content-type", ""), server)
-
-    async def close(self) -> None:
-        """Close this loop's connections; they are opened again when they are needed again."""
-        client = self._opened.take()
-        if client is not None:
-            await client.close()
 
 
 class OpenAiModel:
