@@ -19,6 +19,7 @@ MAX_TEXT: Final = 2_000
 MAX_HISTORY: Final = 12_000
 """Characters of all messages together; the oldest of a longer dialogue are left out."""
 _TAIL: Final = 500
+_CUT: Final = " [...] "
 # "<|im_end|>", "</s>", "<start_of_turn>" and tags like those of the prompt itself all need an angle bracket.
 _ANGLES: Final = str.maketrans({"<": "‹", ">": "›", "＜": "‹", "＞": "›"})
 _BRACKET_TOKEN: Final = re.compile(r"\[(/?[A-Z][A-Z_]+)\]")
@@ -37,7 +38,7 @@ def plain(text: str, limit: int = MAX_TEXT) -> str:
     if len(line) <= limit:
         return line
     tail = min(_TAIL, limit // 4)
-    return f"{line[: limit - tail - 5]} [...]{line[-tail:] if tail else ''}"
+    return f"{line[: limit - tail - len(_CUT)]}{_CUT}{line[-tail:]}"
 
 
 def quoted(text: str, limit: int = MAX_TEXT) -> str:

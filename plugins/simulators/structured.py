@@ -129,10 +129,10 @@ def _said(value: Sequence[str], words: Sequence[str]) -> bool:
     return any(_alike(a, b) for a in value for b in words)
 
 
-def _alike(a: str, b: str) -> bool:
-    """The same word, but for its ending: equal, or the shorter begins the longer, or four letters in common at the start."""
-    if a == b:
+def _alike(value: str, word: str) -> bool:
+    """The same word, shortened ("sci" for "science") or with another ending ("comedies", "wars")."""
+    if value == word or word == value + "s":
         return True
-    if min(len(a), len(b)) < 3:
+    if min(len(value), len(word)) < 3:
         return False
-    return a.startswith(b) or b.startswith(a) or (len(a) > 4 and len(b) > 4 and a[:4] == b[:4])
+    return value.startswith(word) or (min(len(value), len(word)) > 3 and value[:4] == word[:4])
