@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import bm25s
 import msgspec
 import numpy as np
-from bm25s.stopwords import STOPWORDS_EN_PLUS
 
 from harness.api import Conversation, Item, RecommenderSetup
 from harness.text import fold, words
@@ -45,13 +43,15 @@ class Bm25(CatalogueScorer):
     clauses attract nothing. Works without training dialogues.
     """
 
-    _index: bm25s.BM25
-
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._options = options
 
     def fit(self, setup: RecommenderSetup) -> None:
+        # Imported here, because `harness show` reads this module's options and needs no index for that.
+        import bm25s
+        from bm25s.stopwords import STOPWORDS_EN_PLUS
+
         stop = {fold(word) for word in STOPWORDS_EN_PLUS}
         documents = [[w for w in item_words(item) if w not in stop] for item in setup.catalogue]
         if self._options.dialogues:

@@ -9,12 +9,6 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import normalize
 
 from harness.api import Conversation, Message, RecommenderSetup
 from harness.errors import UsageError
@@ -54,6 +48,13 @@ class TfidfLr(CatalogueScorer):
         self._options = options
 
     def fit(self, setup: RecommenderSetup) -> None:
+        # Imported here, because `harness show` reads this module's options and needs no scikit-learn for that.
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import normalize
+
         require_training("tfidf-lr", setup.training)
         pairs = [(messages, row) for messages, rows in examples(setup.catalogue, setup.training) for row in rows]
         counts = np.bincount([row for _, row in pairs], minlength=len(setup.catalogue))
@@ -85,7 +86,7 @@ class TfidfLr(CatalogueScorer):
         return [word for message in messages for word in self.reader.read(message).words]
 
     def scores(self, conversation: Conversation) -> Scores:
-        vector: sparse.csr_matrix = self._vectorizer.transform([self._text(m for m, _ in evidence(conversation))])
+        vector = self._vectorizer.transform([self._text(m for m, _ in evidence(conversation))])
         features = (vector @ self._projection)[0]
         features /= max(float(np.linalg.norm(features)), np.finfo(np.float32).tiny)
         logits = self._coefficients @ features + self._intercepts
