@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from five_films import FILMS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import Conversation, Item, Message
@@ -23,6 +23,7 @@ PROMPT = 'system = "Wanted: $wanted. Not: $unwanted."\nuser = "$dialogue / $show
 
 
 @given(st.text(max_size=300))
+@settings(deadline=None)
 def test_a_quoted_text_stays_on_one_line_and_inside_its_quotes(text: str) -> None:
     line = quoting.quoted(text)
     assert len(line.splitlines()) <= 1
@@ -47,6 +48,7 @@ def test_text_that_would_break_out_is_made_harmless_and_the_rest_is_kept(text: s
 
 
 @given(st.text(alphabet="ab é\n<", min_size=150, max_size=400), st.integers(40, 200))
+@settings(deadline=None)
 def test_a_text_is_never_longer_than_its_limit(text: str, limit: int) -> None:
     assert len(quoting.plain(text, limit)) <= limit
 
@@ -143,6 +145,7 @@ def test_a_persona_prompt_must_have_all_levels(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
+@settings(deadline=None)
 def test_data_is_filled_in_as_it_is(wanted: str, unwanted: str) -> None:
     prompt = prompting.Prompt("p", 'system = "<$wanted|$unwanted> costs $$5"', "p")
     assert prompt.text("system", wanted=wanted, unwanted=unwanted) == f"<{wanted}|{unwanted}> costs $5"

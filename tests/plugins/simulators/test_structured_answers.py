@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from chat_models import reply
 from five_films import FILMS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import Catalogue, Item, Statement
@@ -69,12 +69,14 @@ def test_an_empty_answer_is_empty_and_one_that_was_cut_off_says_what_to_set() ->
 
 
 @given(st.text(max_size=200))
+@settings(deadline=None)
 def test_no_text_makes_the_reader_raise_anything_else(text: str) -> None:
     with contextlib.suppress(ComponentFault):
         parse(Completion(text))
 
 
 @given(st.text(max_size=60), st.sampled_from(["continue", "accept", "quit"]), st.lists(st.integers(1, 9), max_size=4))
+@settings(deadline=None)
 def test_what_fits_the_schema_is_read_back(text: str, action: str, accepted: list[int]) -> None:
     answer = parse(Completion(reply(text, action, accepted, [("genre", "Horror", False)])))
     assert (answer.text, answer.action, list(answer.accepted)) == (text, action, accepted)
