@@ -19,6 +19,10 @@ def harness_recommenders() -> Iterable[Component]:
     yield _component("tfidf-lr", "tfidf_lr:TfidfLr", "text classifier over items: TF-IDF, SVD, logistic regression")
     yield _component("ease", "ease:Ease", "EASE^R: collaborative filtering on items mentioned together")
     yield _component("hybrid", "hybrid:Hybrid", "reciprocal rank fusion of attribute-match, bm25, ease and popularity")
+    yield _component("llm-zeroshot", "llm_zeroshot:LlmZeroshot", "a language model names titles, grounded to the catalogue")
+    yield _component("llm-rerank", "llm_rerank:LlmRerank", "a language model orders the candidates of any other recommender")
+    yield _component("llm-embed", "llm_embed:LlmEmbed", "text embeddings of dialogue and items, exact nearest neighbours")
+    yield _component("http", "served:Http", "a recommender served anywhere, in any language; or an OpenAI-like chat endpoint")
 
 
 def _component(name: str, target: str, summary: str) -> Component:

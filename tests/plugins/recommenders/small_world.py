@@ -51,8 +51,13 @@ def of_items(*baskets: Sequence[str]) -> list[TrainingDialogue]:
     return [dialogue(n, seeker("I like these", *basket)) for n, basket in enumerate(baskets)]
 
 
+ASKING = ("llm-zeroshot", "llm-rerank", "llm-embed", "http")
+"""They ask a model or a server for each turn."""
+
+
 def names() -> list[str]:
-    return [component.name for component in harness_recommenders()]
+    """The recommenders that need nothing but the data set."""
+    return [component.name for component in harness_recommenders() if component.name not in ASKING]
 
 
 def build(name: str, **options: Any) -> Any:
