@@ -41,6 +41,7 @@ _FORMS: Final = re.compile(
     |\#{2,}\s?(?:stop|end|quit|accept|done)\s?\#{2,}
     |["'`]?\baction\b["'`]?\s*[:=]+\s*["'`]?\s*(?:accept|quit|continue|stop|end)
     |["'](?:role|action|accepted)["']\s*:
+    |(?:^|\s)/(?:accept|quit|reject|exit|stop)\b
     |\b(?:(?:end|stop|finish|close|terminate|quit|accept)_[a-z_]{3,30}|end_?of_?(?:text|turn)|(?:eos|stop)_token)\b
     |\b(?-i:BEGIN|END|START)\s+(?:OF\s+)?(?-i:SYSTEM|ADMIN|PROMPT|INSTRUCTIONS?|CONTEXT|USER)\b
     |(?-i:(?:\b(?:ACCEPT|QUIT|STOP|TERMINATE|END|DONE)\b[\s.!,;]*){2,})
