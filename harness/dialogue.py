@@ -28,6 +28,8 @@ from harness.errors import ComponentFault, TransportExhausted
 
 Recommend = Callable[[Conversation, int], Awaitable[Any]]
 Reply = Callable[[Conversation, Knowledge], Awaitable[Any]]
+WITHHELD_ORDER = "[text withheld]"
+"""What a simulator reads at a further try in place of a recommender's order to it."""
 Seeds = Callable[[str, int], int]
 """(role, attempt) -> seed"""
 
@@ -168,10 +170,16 @@ class Dialogue:
         return self.record("max_turns")
 
     async def _ask(self, turn: int, ranked: tuple[str, ...], state: Any) -> Feedback | StopReason:
-        """The simulator's answer, tried again after a fault with another seed; each failed try stays in the record."""
+        """The simulator's answer, tried again after a fault with another seed; each failed try stays in the record.
+
+        A void dialogue is in no score, so a recommender must not be able to void one: what it wrote as an order to the
+        simulator, which may be why the answer was unusable, is withheld from the further tries.
+        """
         assert self._reply is not None  # noqa: S101  narrows the type; the caller has looked
         messages = tuple(self._messages)
         for attempt in range(self._rules.simulator_retries + 1):
+            if attempt == 1:
+                messages = tuple(map(self._without_orders, messages))
             conversation = Conversation(messages, turn, self._seeds("simulator", attempt), state)
             started = time.perf_counter()
             raw: Any = None
@@ -186,6 +194,11 @@ class Dialogue:
             finally:
                 self._seconds["simulator"] += time.perf_counter() - started
         return "simulator_fault"
+
+    def _without_orders(self, message: Message) -> Message:
+        if message.role == "recommender" and self._is_injection(message.text):
+            return msgspec.structs.replace(message, text=WITHHELD_ORDER)
+        return message
 
     def _fault(
         self, role: Literal["recommender", "simulator"], fault: ComponentFault, turn: int, attempt: int = 0, raw: Any = None
