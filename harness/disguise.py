@@ -24,6 +24,7 @@ LOOKALIKES: Final = str.maketrans(
     "асԁеһіјӏорԛѕтухαικνορτυАВЕКМНОРСТХІЅΑΒΕΗΙΚΜΝΟΡΤ", "acdehijlopqstyxaiknoptuABEKMHOPCTXISABEHIKMNOPT"
 )
 DIGITS: Final = str.maketrans("013457@$", "oieastas")
+_DIGIT: Final = re.compile("[013457@$]")
 _SYMBOLS: Final = "@$"
 _CODED: Final = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}[ :]?){4,}")
@@ -62,7 +63,8 @@ def disguised(text: str, names: Iterable[tuple[str, str]]) -> list[Hit]:
     pairs = [(item_id, name, key) for item_id, name, key in pairs if key and not key.isdigit()]
     if not pairs:
         return []
-    plain, turned = _letters(text), _letters(text, digits=True)
+    plain = _letters(text)
+    turned = _letters(text, digits=True) if _DIGIT.search(text) else plain
     hits: set[tuple[int, int, str]] = set()
     for item_id, name, key in pairs:
         spans = [span for span in plain.find(key, text) if _is_disguise(text[slice(*span)], name)]
@@ -79,6 +81,9 @@ def disguised(text: str, names: Iterable[tuple[str, str]]) -> list[Hit]:
 
 
 def _letters(text: str, *, digits: bool = False) -> _Letters:
+    if text.isascii():
+        folded = (text.translate(DIGITS) if digits else text).lower()
+        return _Letters("".join(filter(str.isalnum, folded)), tuple(n for n, c in enumerate(folded) if c.isalnum()))
     kept, places = [], []
     for place, char in enumerate(text):
         read = char.translate(DIGITS) if digits else char
