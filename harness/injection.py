@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from harness.disguise import DIGITS, LOOKALIKES
-from harness.text import tokenise
+from harness.text import tokenise, words
 
 _READ_AT_MOST: Final = 20_000
 """Characters that are looked at, from the start."""
@@ -48,6 +48,8 @@ _FORMS: Final = re.compile(
     |(?:\bi\s+accept\b[\s.!,;]*){2,}""",
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
+# One of these stands in every text that `_FORMS` finds; most texts have none, and are not searched for it.
+_MARKS: Final = re.compile(r"[<\[:=#/_]|[A-Z]{3}|(?i:accept)")
 # The commonest order in some other languages.
 _FOREIGN: Final = re.compile(
     r"""\b(?:ignorier|vergiss|missacht)\w*\b[^.!?\n]{0,40}\b(?:anweisung|instruktion|regel|vorgabe|befehl)
@@ -75,16 +77,17 @@ def injection_kind(text: str) -> str | None:
 
 
 def _kind(text: str) -> str | None:
-    if _FORMS.search(text):
+    if _MARKS.search(text) and _FORMS.search(text):
         return "control"
     if _FOREIGN.search(text):
         return "foreign"
-    words = _words(text)
-    said = set(words.split())
-    if any(word.isdigit() for word in said):
+    said = {".", ",", *words(text)}
+    if any(map(str.isdigit, said)):
         said.add("NUMBER")
-    likely = {number: phrase for word in said for number, phrase in _phrases().get(word, ())}
-    return next((likely[number].kind for number in sorted(likely) if likely[number].matches(words, said)), None)
+    index = _phrases()
+    likely = {n: phrase for word in said if word in index for n, phrase in index[word] if phrase.may_match(said)}
+    spoken = _words(text) if likely else ""
+    return next((likely[number].kind for number in sorted(likely) if likely[number].expression.search(spoken)), None)
 
 
 def _readings(text: str) -> Iterator[str]:
@@ -127,8 +130,8 @@ class _Phrase(msgspec.Struct, frozen=True):
     needed: tuple[frozenset[str], ...]
     expression: re.Pattern[str]
 
-    def matches(self, words: str, said: set[str]) -> bool:
-        return not any(one_of.isdisjoint(said) for one_of in self.needed) and self.expression.search(words) is not None
+    def may_match(self, said: set[str]) -> bool:
+        return not any(one_of.isdisjoint(said) for one_of in self.needed)
 
 
 @cache
