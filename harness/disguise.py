@@ -41,57 +41,61 @@ class Hit(msgspec.Struct, frozen=True):
     id: str
 
 
-class _Letters(msgspec.Struct, frozen=True):
+class _Letters:
     """The letters and digits of a text, folded, and where each stands."""
 
-    text: str
-    places: tuple[int, ...]
+    def __init__(self, whole: str, *, digits: bool = False) -> None:
+        self._whole, self._digits = whole, digits
+        if whole.isascii():  # nearly every text; the places are only worked out when something is found
+            self.text = "".join(filter(str.isalnum, self._ascii()))
+        else:
+            self.text = "".join(letter for letter, _ in self._each())
 
-    def find(self, key: str, whole: str) -> Iterator[tuple[int, int]]:
+    def _ascii(self) -> str:
+        return (self._whole.translate(DIGITS) if self._digits else self._whole).lower()
+
+    def _each(self) -> Iterator[tuple[str, int]]:
+        if self._whole.isascii():
+            yield from ((char, place) for place, char in enumerate(self._ascii()) if char.isalnum())
+            return
+        for place, char in enumerate(self._whole):
+            read = char.translate(DIGITS) if self._digits else char
+            for letter in unicodedata.normalize("NFKD", read.translate(LOOKALIKES)).casefold():
+                if letter.isalnum():
+                    yield letter, place
+
+    def find(self, key: str) -> Iterator[tuple[int, int]]:
         """Places of a key in the whole text that begin and end with a word."""
         at = self.text.find(key)
+        places = [place for _, place in self._each()] if at >= 0 else []
         while at >= 0:
-            start, stop = self.places[at], self.places[at + len(key) - 1] + 1
-            if not _letter(whole[start - 1 : start]) and not _letter(whole[stop : stop + 1]):
+            start, stop = places[at], places[at + len(key) - 1] + 1
+            if not _letter(self._whole[start - 1 : start]) and not _letter(self._whole[stop : stop + 1]):
                 yield start, stop
             at = self.text.find(key, at + 1)
 
 
 def disguised(text: str, names: Iterable[tuple[str, str]]) -> list[Hit]:
     """Where a text holds one of the (id, name) pairs in disguise, by place. A name that is written plainly is left alone."""
-    pairs = [(item_id, name, _letters(name).text) for item_id, name in names]
+    pairs = [(item_id, name, _Letters(name).text) for item_id, name in names]
     pairs = [(item_id, name, key) for item_id, name, key in pairs if key and not key.isdigit()]
     if not pairs:
         return []
-    plain = _letters(text)
-    turned = _letters(text, digits=True) if _DIGIT.search(text) else plain
+    plain = _Letters(text)
+    turned = _Letters(text, digits=True) if _DIGIT.search(text) else plain
     hits: set[tuple[int, int, str]] = set()
     for item_id, name, key in pairs:
-        spans = [span for span in plain.find(key, text) if _is_disguise(text[slice(*span)], name)]
+        spans = [span for span in plain.find(key) if _is_disguise(text[slice(*span)], name)]
         if turned.text != plain.text:
-            spans += [s for s in turned.find(key.translate(DIGITS), text) if _has_digits_for_letters(text[slice(*s)], key)]
+            spans += [s for s in turned.find(key.translate(DIGITS)) if _has_digits_for_letters(text[slice(*s)], key)]
         if len(key) >= _LEAST_TURNED:
             for other in (key[::-1], codecs.encode(key, "rot13")):
                 if other != key:
-                    spans += plain.find(other, text)
+                    spans += plain.find(other)
         spans += _coded(text, normalise(name))
         hits.update((start, stop, item_id) for start, stop in spans)
     outer = [hit for hit in hits if not any(o[0] <= hit[0] and hit[1] <= o[1] and o[:2] != hit[:2] for o in hits)]
     return [Hit(*hit) for hit in sorted(outer)]
-
-
-def _letters(text: str, *, digits: bool = False) -> _Letters:
-    if text.isascii():
-        folded = (text.translate(DIGITS) if digits else text).lower()
-        return _Letters("".join(filter(str.isalnum, folded)), tuple(n for n, c in enumerate(folded) if c.isalnum()))
-    kept, places = [], []
-    for place, char in enumerate(text):
-        read = char.translate(DIGITS) if digits else char
-        for letter in unicodedata.normalize("NFKD", read.translate(LOOKALIKES)).casefold():
-            if letter.isalnum():
-                kept.append(letter)
-                places.append(place)
-    return _Letters("".join(kept), tuple(places))
 
 
 def _letter(char: str) -> bool:
@@ -110,7 +114,7 @@ def _is_disguise(span: str, name: str) -> bool:
 
 
 def _has_digits_for_letters(span: str, key: str) -> bool:
-    return any(c.isalpha() for c in span) and _letters(span).text != key
+    return any(c.isalpha() for c in span) and _Letters(span).text != key
 
 
 def _coded(text: str, phrase: str) -> Iterator[tuple[int, int]]:
