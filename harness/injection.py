@@ -158,7 +158,7 @@ def _compiled(kind: str, phrase: str, lists: Mapping[str, Sequence[str]]) -> _Ph
         elif piece == "$":
             parts.append(_HERE_ENDS)
         elif piece.startswith("*"):
-            parts.append(rf"(?:[^ .]+ ){{0,{piece[1:]}}}?")
+            parts.append(rf"(?:[^ .,]+ (?:, )?){{0,{piece[1:]}}}?")
         else:
             names = piece.strip("[]").split("|")
             words = [word for name in names for word in lists.get(name, (name,))]
