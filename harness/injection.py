@@ -87,7 +87,7 @@ def _kind(text: str) -> str | None:
     index = _phrases()
     likely = {n: phrase for word in said if word in index for n, phrase in index[word] if phrase.may_match(said)}
     spoken = _words(text) if likely else ""
-    return next((likely[number].kind for number in sorted(likely) if likely[number].expression.search(spoken)), None)
+    return next((likely[n].kind for n in sorted(likely) if _expression(likely[n].source).search(spoken)), None)
 
 
 def _readings(text: str) -> Iterator[str]:
@@ -124,11 +124,11 @@ def _words(text: str) -> str:
 
 
 class _Phrase(msgspec.Struct, frozen=True):
-    """A line of `injection.toml`: sets of words of which the text must hold one each, and the expression."""
+    """A line of `injection.toml`: sets of words of which the text must hold one each, and the expression's source."""
 
     kind: str
     needed: tuple[frozenset[str], ...]
-    expression: re.Pattern[str]
+    source: str
 
     def may_match(self, said: set[str]) -> bool:
         return not any(one_of.isdisjoint(said) for one_of in self.needed)
@@ -166,4 +166,10 @@ def _compiled(kind: str, phrase: str, lists: Mapping[str, Sequence[str]]) -> _Ph
             parts.append(f"(?:{'|'.join(ends)}){'?' if piece.startswith('[') else ''}")
             if not piece.startswith("[") and "$" not in words:
                 needed.append(frozenset(words))
-    return _Phrase(kind, tuple(needed), re.compile("".join(parts)))
+    return _Phrase(kind, tuple(needed), "".join(parts))
+
+
+@cache
+def _expression(source: str) -> re.Pattern[str]:
+    """Compiled when a text first comes near it: all together they would hold up the start of every run."""
+    return re.compile(source)
