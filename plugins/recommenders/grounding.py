@@ -28,8 +28,9 @@ _LONGEST: Final = 300
 _NEAREST: Final = 10
 _TELLING: Final = 3
 """Words of a title that is known without its article and its year."""
-_LONG_WORD: Final = 6
+_LONG_WORD: Final = 5
 _KIND: Final = re.compile(r"\s*\((?:(\d{4})\s+)?(?:film|movie|novel|book)\)\s*$", re.IGNORECASE)
+_ARTICLE_LAST: Final = re.compile(r"(.+), (the|an?)", re.IGNORECASE)
 _SUBTITLE: Final = re.compile(r":\s+|\s+[-–—]\s+|\s+\(")
 _ARTICLES: Final = frozenset(("the", "a", "an"))
 _PARTS: Final = frozenset(("part", "vol", "volume", "chapter", "episode"))
@@ -43,11 +44,12 @@ _NUMERALS: Final = MappingProxyType(
 
 
 class Name(msgspec.Struct, frozen=True):
-    """A title without its year as it is compared: its words but for an article at the start, all of it run together, and what
-    stands before and after the first colon or dash."""
+    """A title without its year as it is compared: its words but for an article at the start, the words run together, with and
+    without that article, and what stands before and after the first colon or dash."""
 
     key: str
     solid: str = ""
+    bare: str = ""
     halves: tuple[str, ...] = ()
 
     @property
@@ -85,9 +87,9 @@ class Grounder:
             for spelling in dict.fromkeys((item.title, *item.aliases)):
                 bare, _ = dated(spelling)
                 name = named(bare)
-                _add(self._spelled, title_key(natural_order(bare)), row)
+                _add(self._spelled, title_key(_in_order(bare)), row)
                 _add(self._solid, name.solid, row)
-                _add(self._bare, name.key.replace(" ", ""), row)
+                _add(self._bare, name.bare, row)
                 _add(self._keys, name.key, row)
                 for half in name.halves:
                     _add(self._half, half, row)
@@ -109,10 +111,10 @@ class Grounder:
         name = named(bare)
         if not name.key:
             return None
-        without_article = self._bare.get(name.key.replace(" ", ""), [])
+        without_article = self._bare.get(name.bare, [])
         if len(name.key.split()) < _TELLING:
             without_article = [] if year is None else self._of_year(without_article, year)
-        for same in (self._spelled.get(title_key(natural_order(bare)), ()), self._solid.get(name.solid, ()), without_article):
+        for same in (self._spelled.get(title_key(_in_order(bare)), ()), self._solid.get(name.solid, ()), without_article):
             row = self._best(same, year)
             if row is not None:
                 return row
@@ -173,7 +175,7 @@ def dated(title: str) -> tuple[str, int | None]:
 
 def named(bare: str) -> Name:
     """A title without its year, as it is compared."""
-    natural = natural_order(bare)
+    natural = _in_order(bare)
     found = _words(natural)
     cut = _SUBTITLE.search(natural)
     halves: list[str] = []
@@ -181,10 +183,14 @@ def named(bare: str) -> Name:
         before, after = (_without_article(_words(part)) for part in (natural[: cut.start()], natural[cut.end() :]))
         # One word after a colon ("Fallout") is too often a title of its own.
         halves = [" ".join(before), *([" ".join(after)] if len(after) > 1 else [])]
-    together = "".join(found)
-    # "1-900" isn't "1900"
-    solid = " ".join(found) if together.isdigit() else together
-    return Name(" ".join(_without_article(found)), solid, tuple(halves))
+    without = _without_article(found)
+    return Name(" ".join(without), _together(found), _together(without), tuple(halves))
+
+
+def _in_order(title: str) -> str:
+    """ "matrix, the" -> "the matrix"; titles with articles of other languages only where they are written with capitals."""
+    match = _ARTICLE_LAST.fullmatch(title)
+    return f"{match[2]} {match[1]}" if match else natural_order(title)
 
 
 def _words(title: str) -> list[str]:
@@ -192,8 +198,13 @@ def _words(title: str) -> list[str]:
     found = words(title.replace("&", " and "))
     if len(found) > 1:  # "X" alone is no ten
         found = [_NUMERALS.get(word, word) for word in found]
-    after = (*found[1:], "")
-    return [w for w, follows in zip(found, after, strict=True) if w not in _PARTS or not follows.isdigit()]
+    return [w for w, follows in zip(found, [*found[1:], ""], strict=False) if w not in _PARTS or not follows.isdigit()]
+
+
+def _together(found: list[str]) -> str:
+    """Run together, but for numbers: "1-900" isn't "1900"."""
+    joined = "".join(found)
+    return " ".join(found) if joined.isdigit() else joined
 
 
 def _without_article(found: list[str]) -> list[str]:

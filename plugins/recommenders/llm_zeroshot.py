@@ -36,8 +36,9 @@ class LlmZeroshot(ChatRecommender):
     """Names k titles per turn, without seeing the catalogue.
 
     A title that no item of the catalogue clearly fits stays in the list as "ooc:TITLE", where it counts as out of catalogue
-    at its rank. Items that must not be listed (`exclude_rejected`, `exclude_mentioned`) and repeats are left out, as long as the list keeps an item. A text
-    without titles is a question, a turn without a recommendation; what is neither JSON nor a numbered list is malformed.
+    at its rank. Items that must not be listed (`exclude_rejected`, `exclude_mentioned`) are left out, unless no other item is
+    named, and so are repeats. A text without titles is a question, a turn without a recommendation; what is neither JSON nor
+    a numbered list is malformed.
     """
 
     name = "llm-zeroshot"

@@ -12,7 +12,7 @@ from harness.llm.api import Completion
 from ..answers import decoded, malformed, unwrapped
 from .chatting import LONGEST_REASONING
 
-_MOST: Final = 1000
+_MOST: Final = 200
 _NUMBERED: Final = re.compile(r"[ \t]*(?:[*_]{2})?(\d{1,4})[.)][ \t]*(?:[*_]{2}[ \t]+)?(\S.*?)[ \t]*", re.ASCII)
 # The title is what is marked as one, else what ends in a year, else the line.
 _MARKED: Final = re.compile(r"(\*\*|__|\*|_|[\"“«])(?P<title>.+?)(?:\1|[\"”»])(?P<year>[ \t]*\(\d{4}\))?")
