@@ -52,7 +52,7 @@ def presets() -> dict[str, Preset]:
         Preset(
             "ievalm-free-clean",
             "iEvaLM free chat under this project's protocol: 10 items shown, novel targets, macro",
-            simulator="ievalm",
+            simulator="ievalm", stop_on_success=True, final_reply=True,
         ),
     )  # fmt: skip
     return {preset.name: preset for preset in every}

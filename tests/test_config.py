@@ -234,6 +234,7 @@ def test_presets_are_the_protocols() -> None:
         assert "faults included" in published.summary
     clean = find_preset("ievalm-free-clean")
     assert (clean.k, clean.variant, clean.headline, clean.read_at) == (10, "novel", "macro", "last")
+    assert (clean.success_k, clean.stop_on_success, clean.final_reply) == (10, True, True)
     assert set(presets()) == {"smtpo", "static", "ievalm-free", "ievalm-attr", "ievalm-free-clean"}
     with pytest.raises(UsageError, match="unknown preset 'smpto'; there are smtpo, static"):
         find_preset("smpto")
