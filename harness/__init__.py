@@ -1,12 +1,15 @@
 """Evaluation of conversational recommender systems: what a plugin author imports."""
 
 from harness.api import (
+    AnnotatedDialogue,
+    AnnotatedMessage,
     Catalogue,
     Ceiling,
     Component,
     Conversation,
     DatasetCard,
     Feedback,
+    HumanLabels,
     Item,
     Knowledge,
     Message,
@@ -32,8 +35,8 @@ from harness.hookspecs import hookimpl
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetExceeded", "Catalogue", "Ceiling", "Component", "Conversation", "DataError", "DatasetCard", "DialogueView",
-    "Feedback", "Item", "Knowledge", "Message", "MetricSetup", "Need", "Recommendation", "RecommenderSetup",
-    "RemoteFile", "RunView", "Scenario", "SimulatorSetup", "Split", "Statement", "TrainingDialogue", "TransportError",
-    "TurnView", "Unscored", "Usage", "hookimpl",
+    "AnnotatedDialogue", "AnnotatedMessage", "BudgetExceeded", "Catalogue", "Ceiling", "Component", "Conversation",
+    "DataError", "DatasetCard", "DialogueView", "Feedback", "HumanLabels", "Item", "Knowledge", "Message", "MetricSetup",
+    "Need", "Recommendation", "RecommenderSetup", "RemoteFile", "RunView", "Scenario", "SimulatorSetup", "Split",
+    "Statement", "TrainingDialogue", "TransportError", "TurnView", "Unscored", "Usage", "hookimpl",
 ]  # fmt: skip

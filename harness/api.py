@@ -160,6 +160,41 @@ class Split(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class AnnotatedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An utterance of a dialogue that people have judged. `scores` are human scores of a recommender's utterance, by aspect."""
+
+    role: Role
+    text: str
+    scores: dict[str, float] = {}
+
+
+class AnnotatedDialogue(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A recorded dialogue with human scores, to hold metrics against (`harness metaeval`).
+
+    `system` names the recommender that talked. `scores` are human scores of the whole dialogue, by aspect. What nobody scored
+    is absent; several annotators are averaged. `source` is the dialogue that this is an excerpt of (the cluster of the
+    bootstrap); empty where it is a dialogue of its own.
+    """
+
+    id: str
+    system: str
+    messages: tuple[AnnotatedMessage, ...]
+    scores: dict[str, float] = {}
+    source: str = ""
+
+
+class HumanLabels(msgspec.Struct, frozen=True):
+    """What `Dataset.annotated()` gives. An aspect is scored per message or per dialogue, never both under one name.
+
+    `agreement` is Krippendorff's alpha of the annotators (interval data), by aspect, where their single scores are at hand.
+    `notes` are facts that a reader of a correlation must know.
+    """
+
+    dialogues: Sequence[AnnotatedDialogue]
+    agreement: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+
+
 class Ceiling(msgspec.Struct, frozen=True):
     """A reference score that a data set can compute because it knows how it was made (printed beside its tables)."""
 
@@ -449,7 +484,8 @@ class RemoteFile(msgspec.Struct, frozen=True):
 class Dataset(Protocol):
     """Loads real or made dialogues. Constructed with its options; `path` of the options, else $HARNESS_DATA/<folder>.
 
-    May also offer `ceilings(split: Split) -> list[Ceiling]` (printed beside its tables).
+    May also offer `ceilings(split: Split) -> list[Ceiling]` (printed beside its tables), and `annotated() -> HumanLabels`:
+    dialogues with human scores, which `harness metaeval` holds metrics against.
     """
 
     card: DatasetCard
@@ -498,6 +534,11 @@ class Metric(Protocol):
     turn with `played` False). `score_ranks(ranks, targets)` scores many lists at once, faster than `score`, for metrics that
     are a function of ranks: `ranks` is an integer array [lists, targets] as in `TurnView.ranks`, filled up with 0, `targets`
     [lists] holds the number of targets; it returns a float array [lists], or one `Unscored` for all.
+
+    A metric that asks `setup.llm` (a judge) has an async `score`: many are awaited at once. What a model refuses, a transport
+    that fails for good and a time-out are `unscored` with the reason; `revision()`, if given, says which prompt was used. A
+    judge of pairs has an async `prefer(first, second)` of two DialogueViews of one scenario, which gives "first", "second",
+    "tie" or `Unscored` (`harness compare --judge`).
     """
 
     level: Literal["turn", "dialogue", "run"]

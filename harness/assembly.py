@@ -14,7 +14,7 @@ from harness import options
 from harness.api import Catalogue, RecommenderSetup, Scenario, SimulatorSetup, Split
 from harness.config import Choice, RunConfig, fingerprint, fingerprint_fields
 from harness.errors import DataError, HarnessError, PluginError, UsageError, described
-from harness.models import build_models
+from harness.models import build_judge, build_models
 from harness.registry import Entry, Kind, Registry
 from harness.scenarios import data_hash, novel
 
@@ -70,6 +70,8 @@ class Assembly(msgspec.Struct, frozen=True):
     """Role -> its language model, where the user chose one."""
     layers: Any = None
     """What these models share (`harness.llm.layers.Layers`)."""
+    judge: Any = None
+    """The language model of the metrics that ask one; it is no part of the fingerprint."""
 
     @property
     def fingerprint(self) -> str:
@@ -145,6 +147,7 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         digest = data_hash(split, scenarios)
         like = None
     layers, models = build_models(config, like.layers if like is not None else None)
+    layers, judge = build_judge(config, layers)
     instances: dict[str, Any] = {}
     prepared: set[str] = set()
     if like is not None and _same_recommender(like.config, config):
@@ -182,6 +185,7 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         prepared,
         models,
         layers,
+        judge,
     )
 
 
@@ -227,6 +231,9 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
             if inspect.isawaitable(outcome):
                 _close(outcome)
                 raise TypeError("prepare must be a plain method, not async")
+            announced = assembly.fields.get("simulator.knowledge")
+            if role == "simulator" and announced is not None and instance.knowledge != announced:
+                raise ValueError(f"knowledge was {announced} and may not become {instance.knowledge}")
         assembly.prepared.add(role)
 
 

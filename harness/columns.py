@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api import DialogueView, TurnView, Unscored
-from harness.errors import HarnessError, PluginError
+from harness.errors import BudgetExceeded, HarnessError, PluginError
+from harness.judging import Judging, is_async
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int16]
@@ -38,7 +39,7 @@ def blame(name: str, where: str = "") -> Iterator[None]:
     """What a metric raises becomes a PluginError with its name; errors that are meant for the user pass."""
     try:
         yield
-    except HarnessError:
+    except (HarnessError, BudgetExceeded):
         raise
     except Exception as error:
         raise PluginError(f"metric {name!r} failed{where}: {type(error).__name__}: {error}") from error
@@ -70,9 +71,12 @@ class Chunk:
 
 
 class Column:
-    """Collects one turn- or dialogue-level metric. Call `add` per chunk, then `finish` once, then read the arrays."""
+    """Collects one turn- or dialogue-level metric. Call `add` per chunk, then `finish` once, then read the arrays.
 
-    def __init__(self, bound: BoundMetric) -> None:
+    `judging` is needed for a metric that asks a language model.
+    """
+
+    def __init__(self, bound: BoundMetric, judging: Judging | None = None) -> None:
         metric = bound.metric
         self.name = bound.name
         self.metric = metric
@@ -83,6 +87,7 @@ class Column:
         if self.over_turns not in ("last", "mean"):
             raise PluginError(f"metric {bound.name!r} has over_turns {self.over_turns!r}; there are last and mean")
         self.has_micro = self.level == "turn" and metric.family == "ranking"
+        self._judging = judging if is_async(getattr(metric, "score", None)) else None
         self._reasons: dict[str, int] = {"": 0}
         self._parts: list[tuple[Floats, Codes, Floats, Codes, Floats, Floats]] = []
         self.values: Floats = np.empty(0)
@@ -187,9 +192,13 @@ class Column:
         values, codes = np.full(len(views), np.nan), np.zeros(len(views), dtype=np.int16)
         score = self.metric.score
         n = 0
+        judged: list[Any] | None = None
+        if self._judging is not None:
+            rows = [(view,) for view in views]
+            judged = self._judging.each(self.name, score, rows, lambda row: f"scenario {views[row].dialogue.scenario!r}")
         try:
             for n, view in enumerate(views):
-                value = score(view)
+                value = score(view) if judged is None else judged[n]
                 if isinstance(value, Unscored):
                     codes[n] = self._code(value.reason)
                 else:

@@ -72,6 +72,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rec_llm: Choice | None = None
     """The recommender's language model: "openai:MODEL", "hf:PATH", "scripted:FILE", and its options."""
     sim_llm: Choice | None = None
+    judge_llm: Choice | None = None
+    """The judges': they look at what was played, so no record and no fingerprint depends on it."""
     transport: Transport = Transport()
     asking: Asking = Asking()
 
@@ -92,7 +94,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def fingerprint_fields(config: RunConfig, revisions: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
     """The flat fields that the fingerprint covers. `revisions` describes each component: distribution, version, options."""
     fields = msgspec.to_builtins(config)
-    for name in ("transport", "asking", "recommender", "simulator", "dataset", "rec_llm", "sim_llm"):
+    for name in ("transport", "asking", "recommender", "simulator", "dataset", "rec_llm", "sim_llm", "judge_llm"):
         del fields[name]
     fields["protocol"] = PROTOCOL_VERSION
     fields["data_hash"] = data_hash

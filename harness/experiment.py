@@ -15,7 +15,7 @@ from harness import __version__
 from harness.api import DialogueRecord
 from harness.assembly import Assembly, assemble, prepare
 from harness.config import Choice, RunConfig, difference
-from harness.errors import ConfigMismatch, StoreError
+from harness.errors import BudgetExceeded, ConfigMismatch, StoreError
 from harness.models import charge
 from harness.registry import Registry
 from harness.results import score_folder
@@ -28,6 +28,7 @@ class Progress(Protocol):
 
     def start(self, total: int, done: int) -> None: ...
     def update(self, record: DialogueRecord) -> None: ...
+    def judged(self, count: int) -> None: ...
     def stop(self) -> None: ...
     def say(self, text: str) -> None: ...
 
@@ -39,6 +40,9 @@ class Silent:
         """Nothing."""
 
     def update(self, record: DialogueRecord) -> None:
+        """Nothing."""
+
+    def judged(self, count: int) -> None:
         """Nothing."""
 
     def stop(self) -> None:
@@ -97,7 +101,15 @@ def execute(
                 progress.stop()
         if outcome.interrupted or outcome.stopped:
             return Result(folder, assembly, outcome)
-    summary = score_folder(registry, folder, metrics=manifest["metrics"], assembly=assembly)
+    try:
+        summary = score_folder(
+            registry, folder, metrics=manifest["metrics"], assembly=assembly, config=assembly.config, told=progress.judged
+        )
+    except BudgetExceeded as error:
+        outcome.stopped = f"every dialogue is played, but not all are judged: {error}"
+        return Result(folder, assembly, outcome)
+    finally:
+        progress.stop()
     registry.notify("harness_run_finished", progress.say, summary=summary)
     return Result(folder, assembly, outcome, summary)
 

@@ -1,4 +1,4 @@
-"""The language models of a run: built from the configuration, before anything is asked."""
+"""The language models of a run and of its judges: built from the configuration, before anything is asked."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ def build_models(config: RunConfig, layers: Layers | None = None) -> tuple[Layer
 
     layers = layers or layers_of(config.asking, config.transport)
     return layers, {role: build(choice.name, choice.options, layers) for role, choice in chosen.items()}
+
+
+def build_judge(config: RunConfig, layers: Layers | None = None) -> tuple[Layers | None, Any]:
+    """(layers, the ChatModel of the judges), (layers, None) where none was chosen. Raises UsageError or LlmError."""
+    if config.judge_llm is None:
+        return layers, None
+    from harness.llm.build import build
+
+    layers = layers or layers_of(config.asking, config.transport)
+    return layers, build(config.judge_llm.name, config.judge_llm.options, layers)
 
 
 def charge(layers: Layers | None, records: Iterable[DialogueRecord]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ import msgspec
 
 from harness.api import Ceiling, MetricSetup, Scenario, Split
 from harness.assembly import Assembly, Part, load_data, resolve
-from harness.config import Choice, RunConfig
+from harness.columns import blame
+from harness.config import Choice, RunConfig, Transport
 from harness.errors import ConfigMismatch, HarnessError, PluginError, StoreError, UsageError
+from harness.judging import Judging, asks_model
+from harness.models import build_judge
+from harness.options import parse_pairs
 from harness.presets import default_metrics
 from harness.registry import Registry
 from harness.scenarios import data_hash
@@ -44,15 +48,27 @@ def config_of(manifest: dict[str, Any], folder: Path) -> RunConfig:
 
 
 def bind_metrics(registry: Registry, names: Sequence[str]) -> list[BoundMetric]:
-    """ "ndcg@10" -> the metric `ndcg` with k=10; "dist:name" works too. Raises PluginError or UsageError."""
+    """ "ndcg@10" -> the metric `ndcg` with k=10, "cost@role=recommender" -> `cost` with that option (several with commas
+    between); "dist:name" works too. Raises PluginError or UsageError."""
     bound = []
     for name in names:
-        short, at, k = name.partition("@")
-        if at and not k.isdigit():
-            raise UsageError(f"metric {name!r}: write NAME or NAME@K with a whole number K")
-        part: Part = resolve(registry, "metric", Choice(short, {"k": int(k)} if at else {}))
+        short, at, said = name.partition("@")
+        if at and not said.isdigit() and "=" not in said:
+            raise UsageError(f"metric {name!r}: write NAME, NAME@K with a whole number K, or NAME@option=value,option=value")
+        raw = {} if not at else {"k": said} if said.isdigit() else parse_pairs(said.split(","), f"metric {name}:")
+        part: Part = resolve(registry, "metric", Choice(short, raw))
         bound.append(BoundMetric(name, part.create()))
     return bound
+
+
+def need_judge(metrics: Sequence[BoundMetric], judge: Any) -> None:
+    """Raises UsageError when a metric asks a language model and none was chosen."""
+    judges = [bound.name for bound in metrics if asks_model(bound.metric)]
+    if judges and judge is None:
+        raise UsageError(
+            f"metric {judges[0]} asks a language model: choose one with --judge-llm openai:MODEL (or hf:MODEL), or with "
+            "--llm for every role of a run"
+        )
 
 
 def score_folder(
@@ -62,14 +78,17 @@ def score_folder(
     metrics: Sequence[str] = (),
     headline: Sequence[str] = (),
     assembly: Assembly | None = None,
+    config: RunConfig | None = None,
+    told: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
     """Score a run directory, write scores.jsonl and summary.json, and return the summary.
 
     `metrics` adds to the default ones. The data set is loaded again unless `assembly` has it; raises ConfigMismatch when it
-    is no longer the data that the run was played on.
+    is no longer the data that the run was played on. `config` is the recorded one with another judge, or another way to ask
+    it. Where metrics ask a language model, `told` is called after each answer; raises BudgetExceeded, and then writes nothing.
     """
     manifest = read_manifest(folder)
-    config = config_of(manifest, folder)
+    config = config or (config_of(manifest, folder) if assembly is None else assembly.config)
     if assembly is None:
         _, dataset, split, scenarios = load_data(registry, config)
         if data_hash(split, scenarios) != manifest["data_hash"]:
@@ -77,7 +96,12 @@ def score_folder(
     else:
         dataset, split, scenarios = assembly.dataset, assembly.split, list(assembly.scenarios)
     names = list(dict.fromkeys([*default_metrics(config.k, config.turns), *metrics]))
-    scores = score(registry, RecordFile(folder), config, split, scenarios, names, headline)
+    bound = bind_metrics(registry, names)
+    judge = None
+    if any(asks_model(each.metric) for each in bound):
+        judge = build_judge(config)[1] if assembly is None else assembly.judge
+        need_judge(bound, judge)
+    scores = score(RecordFile(folder), config, split, scenarios, bound, headline, judge=judge, told=told)
     summary = {
         "run": describe(manifest, config),
         **scores.summary,
@@ -92,16 +116,18 @@ def score_folder(
 
 
 def score(
-    registry: Registry,
     records: Any,
     config: RunConfig,
     split: Split,
     scenarios: Sequence[Scenario],
-    names: Sequence[str],
+    metrics: Sequence[BoundMetric],
     headline: Sequence[str] = (),
+    *,
+    judge: Any = None,
+    told: Callable[[int], object] | None = None,
 ) -> RunScores:
-    """Records -> scores under a configuration's reading."""
-    setup = MetricSetup(split.catalogue, popularity(split), config.k, config.turns)
+    """Records -> scores under a configuration's reading. `judge` is the language model of the metrics that ask one."""
+    setup = MetricSetup(split.catalogue, popularity(split), config.k, config.turns, llm=judge)
     reading = Reading(
         read_at=config.read_at,
         success_k=config.success_k,
@@ -110,7 +136,29 @@ def score(
         planned=len(scenarios) * config.trials,
     )
     by_id = {scenario.id: scenario for scenario in scenarios}
-    return score_run(records, bind_metrics(registry, names), setup, by_id, reading=reading, seed=config.seed)
+    with judging(judge, config.transport, told) as asking:
+        scores = score_run(records, metrics, setup, by_id, reading=reading, judging=asking, seed=config.seed)
+    if judge is not None:
+        scores.summary["judge"] = judged_by(judge, metrics)
+    return scores
+
+
+def judging(model: Any, transport: Transport, told: Callable[[int], object] | None = None) -> Judging:
+    """Where the metrics that ask `model` are awaited; it is closed with it."""
+    closing = () if model is None else (model.close,)
+    return Judging(concurrency=transport.concurrency, timeout=transport.timeout, closing=closing, told=told)
+
+
+def judged_by(model: Any, metrics: Sequence[BoundMetric]) -> dict[str, Any]:
+    """Which model judged, by which prompts: what must be equal where judgements are compared."""
+    prompts = {bound.name: _revision(bound) for bound in metrics if asks_model(bound.metric)}
+    return {"model": model.name, "revision": model.revision(), "metrics": prompts}
+
+
+def _revision(bound: BoundMetric) -> Any:
+    method = getattr(bound.metric, "revision", None)
+    with blame(bound.name, " in revision()"):
+        return {} if method is None else msgspec.json.decode(msgspec.json.encode(method()))
 
 
 def popularity(split: Split) -> dict[str, int]:

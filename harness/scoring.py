@@ -20,6 +20,7 @@ import numpy as np
 from harness.api import DialogueRecord, DialogueView, MetricSetup, RunView, Scenario, Unscored, Usage
 from harness.columns import BoundMetric, Chunk, Column, Flags, as_number, blame, check_bounds
 from harness.errors import DataError, UsageError
+from harness.judging import Judging, is_async
 from harness.statistics import RESAMPLES
 from harness.summary import Outcome, Reading, Run, RunValue, summarise
 from harness.views import dialogue_view, find_scenario, status, views
@@ -86,6 +87,7 @@ def score_run(
     scenarios: Mapping[str, Scenario] | None = None,
     *,
     reading: Reading | None = None,
+    judging: Judging | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> RunScores:
@@ -96,7 +98,13 @@ def score_run(
 
     An incomplete record is superseded by a complete one of the same scenario and trial. Raises DataError for two complete
     ones and for records that do not belong to `scenarios`, PluginError when a metric fails, UsageError for a wrong request.
+
+    Metrics that ask a language model are awaited by `judging`, which stays open; BudgetExceeded ends the scoring.
     """
+    judges = any(is_async(bound.metric.score) for bound in metrics)
+    if judges and judging is None:
+        with Judging() as own:
+            return score_run(records, metrics, setup, scenarios, reading=reading, judging=own, resamples=resamples, seed=seed)
     reading = reading or Reading()
     names = [bound.name for bound in metrics]
     if len(set(names)) != len(names):
@@ -109,7 +117,7 @@ def score_run(
     for bound in metrics:
         with blame(bound.name):
             bound.metric.prepare(setup)
-    columns = [Column(bound) for bound in metrics if bound.metric.level != "run"]
+    columns = [Column(bound, judging) for bound in metrics if bound.metric.level != "run"]
     whole = [bound for bound in metrics if bound.metric.level == "run"]
     if whole and isinstance(records, Iterator):
         records = list(records)
@@ -151,10 +159,13 @@ def score_run(
     for column in columns:
         column.finish(order, setup.max_turns)
     lines = [outcomes[key] for key in sorted(outcomes)]
+    values = [_run_value(bound, RunView(views(records, scenarios, setup.max_turns)), judging) for bound in whole]
+    if judges and judging is not None:
+        usage["judge"] = judging.usage
     run = Run(
         outcomes=lines,
         columns=columns,
-        whole=[_run_value(bound, RunView(views(records, scenarios, setup.max_turns))) for bound in whole],
+        whole=values,
         names=names,
         success=np.concatenate(succeeded)[order] if succeeded else np.zeros(0, dtype=np.bool_),
         usage=usage,
@@ -192,9 +203,12 @@ def _spent(record: DialogueRecord, usage: dict[str, Usage], seconds: dict[str, f
         seconds[role] = seconds.get(role, 0.0) + spent
 
 
-def _run_value(bound: BoundMetric, view: RunView) -> RunValue:
+def _run_value(bound: BoundMetric, view: RunView, judging: Judging | None) -> RunValue:
     with blame(bound.name):
-        value = bound.metric.score(view)
+        if judging is not None and is_async(bound.metric.score):
+            value = judging.each(bound.name, bound.metric.score, [(view,)], lambda row: "the run")[0]
+        else:
+            value = bound.metric.score(view)
     if not isinstance(value, Unscored):
         value = as_number(bound.name, value)
         if not np.isfinite(value):

@@ -105,7 +105,7 @@ def ratio_bootstrap(
         parts = []
         for start in range(0, resamples, max(1, _CELLS // count)):
             wanted = min(max(1, _CELLS // count), resamples - start)
-            sums = _resample_weights(generator, count, wanted) @ both
+            sums = resample_weights(generator, count, wanted) @ both
             with np.errstate(invalid="ignore", divide="ignore"):
                 parts.append(sums[:, :columns] / sums[:, columns:][:, which])
         sampled = np.concatenate(parts)
@@ -121,7 +121,7 @@ def ratio_bootstrap(
         if clusters_held > 1:
             # A resample that drew none of this column's clusters has no mean; it can't be counted on either side.
             drawn = sampled[:, column]
-            interval = _percentiles(drawn[np.isfinite(drawn)], level)
+            interval = percentiles(drawn[np.isfinite(drawn)], level)
         estimates.append(Estimate(value, interval, int(rows[column]), clusters_held))
     return estimates
 
@@ -234,14 +234,15 @@ def _by_cluster(values: Floats, codes: NDArray[np.int64], count: int) -> Floats:
     return sums
 
 
-def _resample_weights(generator: np.random.Generator, count: int, resamples: int) -> Floats:
+def resample_weights(generator: np.random.Generator, count: int, resamples: int) -> Floats:
     """How often each cluster was drawn in each resample: [resamples, count], each row sums to `count`."""
     drawn = generator.integers(count, size=(resamples, count), dtype=np.int64)
     drawn += np.arange(resamples)[:, None] * count
     return np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float64)
 
 
-def _percentiles(drawn: Floats, level: float) -> tuple[float, float]:
+def percentiles(drawn: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """The percentile interval of a statistic's resampled values."""
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(drawn, [tail, 1.0 - tail])
     return float(low), float(high)

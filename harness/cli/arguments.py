@@ -70,18 +70,38 @@ def split_option(default: str = "test") -> Decorator[Any]:
 
 
 def model_options() -> Decorator[Any]:
-    """--llm, --rec-llm, --sim-llm SPEC and --llm-opt k=v, and how models are asked: cache, limits, prices."""
+    """--llm, --rec-llm, --sim-llm, --judge-llm SPEC and --llm-opt k=v, and how models are asked: cache, limits, prices."""
     return _together(
         click.option(
             "--llm", metavar="SPEC", help="Language model of every role: openai:MODEL, hf:MODEL_OR_PATH or scripted:FILE."
         ),
         click.option("--rec-llm", metavar="SPEC", help="Language model of the recommender."),
         click.option("--sim-llm", metavar="SPEC", help="Language model of the simulator."),
+        click.option("--judge-llm", metavar="SPEC", help="Language model of the metrics that ask one."),
+        llm_opt(),
+        asking_options(),
+    )
+
+
+def llm_opt() -> Decorator[Any]:
+    """--llm-opt k=v (parameter `llm_opt`: a tuple of texts)."""
+    text = "An option of the models (base_url=..., dtype=...), any number of times."
+    return click.option("--llm-opt", metavar="K=V", multiple=True, help=text)
+
+
+def judge_options(
+    flag: str = "--judge-llm", text: str = "Language model of the metrics that ask one: openai:MODEL, ..."
+) -> Decorator[Any]:
+    """`flag` SPEC, --llm-opt k=v, --concurrency and --timeout of judges, and how they are asked: cache, limits, prices."""
+    return _together(
+        click.option(flag, metavar="SPEC", help=text),
+        llm_opt(),
+        click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Questions under way.  [default: 8]"),
         click.option(
-            "--llm-opt",
-            metavar="K=V",
-            multiple=True,
-            help="An option of the models (base_url=..., dtype=...), any number of times.",
+            "--timeout",
+            type=click.FloatRange(0, min_open=True),
+            metavar="SECONDS",
+            help="Limit of one question.  [default: 120]",
         ),
         asking_options(),
     )

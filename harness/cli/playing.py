@@ -16,10 +16,11 @@ from harness.comparison import Comparison, paired_gain
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.experiment import Result, control, execute, new_folder
+from harness.judging import asks_model
 from harness.registry import Registry
 from harness.report.rows import read_rows
 from harness.report.text import summary_text
-from harness.results import bind_metrics
+from harness.results import bind_metrics, need_judge
 from harness.store import DIALOGUES, SUMMARY, read_records, write_atomically
 
 RUNS = Path("runs")
@@ -40,7 +41,7 @@ def play(
     registry = Registry()
     progress = Progress(quiet=quiet or as_json)
     _check_controls(registry, config, controls)
-    bind_metrics(registry, metrics)  # a wrong name is told before anything is played
+    need_judge(bind_metrics(registry, metrics), config.judge_llm)  # what is wrong is told before anything is played
     assembly = assemble(registry, config)
     folder = folder or new_folder(RUNS, assembly, progress.say)
     result = execute(
@@ -141,15 +142,17 @@ def dry(config: RunConfig, metrics: Sequence[str], controls: Sequence[str], *, a
     """Print what would be played and what it costs at most."""
     registry = Registry()
     _check_controls(registry, config, controls)
-    bind_metrics(registry, metrics)
+    need_judge(bind_metrics(registry, metrics), config.judge_llm)
     assembly = assemble(registry, config)
     dialogues = len(assembly.scenarios) * config.trials * (1 + len(controls))
     replies = 0 if config.simulator is None else config.turns if config.final_reply else config.turns - 1
+    judges = sum(asks_model(bound.metric) for bound in bind_metrics(registry, metrics))
     costs = {
         "scenarios": len(assembly.scenarios),
         "dialogues": dialogues,
         "recommender_calls_at_most": dialogues * config.turns,
         "simulator_calls_at_most": dialogues * replies,
+        "judgements_at_most": len(assembly.scenarios) * config.trials * judges,
     }
     if as_json:
         content = {
@@ -166,5 +169,5 @@ def dry(config: RunConfig, metrics: Sequence[str], controls: Sequence[str], *, a
         f"{dialogues:,} dialogues ({len(assembly.scenarios):,} scenarios of {assembly.rows:,} rows, {config.trials} trial(s)"
         + (f", {len(controls)} control(s)" if controls else "")
         + f"), at most {costs['recommender_calls_at_most']:,} recommender calls and {costs['simulator_calls_at_most']:,} "
-        "simulator calls; nothing was played"
+        "simulator calls" + (f" and {costs['judgements_at_most']:,} judgements" if judges else "") + "; nothing was played"
     )

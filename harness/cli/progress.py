@@ -1,4 +1,4 @@
-"""Progress of a run: a bar with rate, faults and time left on a terminal, quiet lines elsewhere."""
+"""Progress of a run and of its judges: a bar with rate, faults and time left on a terminal, quiet lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Progress:
         self._terminal = sys.stderr.isatty() and not quiet
         self._bar: Any = None
         self._total = self._done = self._before = self._faults = 0
+        self._judged = 0
         self._began = self._said = 0.0
 
     def start(self, total: int, done: int) -> None:
@@ -50,6 +51,22 @@ class Progress:
             rate = max(1e-9, (self._done - self._before) / (now - self._began))
             left = (self._total - self._done) / rate
             self.say(f"{self._done:,}/{self._total:,} dialogues, {rate:.1f}/s, {self._faults} faults, {_time(left)} left")
+
+    def judged(self, count: int) -> None:
+        """So many more judgements of language models; called in any thread. The bar appears with the first."""
+        self._judged += count
+        if self._terminal:
+            if self._bar is None:
+                from tqdm import tqdm
+
+                self._bar = tqdm(unit="judgement", dynamic_ncols=True, smoothing=0.1)
+            self._bar.update(count)
+            return
+        now = time.monotonic()
+        if now - self._said >= LINE_EVERY and not self._quiet:
+            if self._said:
+                self.say(f"{self._judged:,} judgements")
+            self._said = now
 
     def stop(self) -> None:
         """Take the bar away."""

@@ -22,7 +22,7 @@ PLAIN = (
     "variant", "split", "turns", "k", "seed", "trials", "limit", "leak-policy", "success-k", "max-text", "simulator-retries",
 )  # fmt: skip
 ASKING = ("rpm", "cache", "cache-file", "max-cost", "max-tokens", "prices")
-MODELS = ("llm", "rec-llm", "sim-llm")
+MODELS = ("llm", "rec-llm", "sim-llm", "judge-llm")
 KNOWN = ("preset", "rec", "sim", "dataset", "metrics", "out", "control", *TABLES, *TRANSPORT, *PLAIN, *ASKING, *MODELS)
 
 
@@ -86,7 +86,9 @@ def run_config(flags: dict[str, Any], file: dict[str, Any]) -> RunConfig:
     for role in ("rec", "sim"):
         spec = merged.get(f"{role}-llm", merged.get("llm") if role == "rec" or values["simulator"] else None)
         values[f"{role}_llm"] = None if spec is None else Choice(_text(spec, f"{role}-llm"), _options("llm", file, flags))
-    if _options("llm", file, flags) and values["rec_llm"] is None and values["sim_llm"] is None:
+    judge = merged.get("judge-llm", merged.get("llm"))
+    values["judge_llm"] = None if judge is None else Choice(_text(judge, "judge-llm"), _options("llm", file, flags))
+    if _options("llm", file, flags) and not any(values[f"{role}_llm"] for role in ("rec", "sim", "judge")):
         raise UsageError("--llm-opt was given, but no --llm")
     values["asking"] = {name.replace("-", "_"): merged[name] for name in ASKING if name in merged}
     values["transport"] = {name.replace("-", "_"): merged[name] for name in TRANSPORT if name in merged}

@@ -53,7 +53,8 @@ def summary_text(summary: dict[str, Any], *, full: bool = False, gains: Sequence
     if full:
         parts += [_family(summary, family) for family in FAMILIES]
     else:
-        parts.append(_simulator_line(summary))
+        parts += [_simulator_line(summary), _family(summary, "judge")]
+    parts.append(_judge(summary))
     parts += [_counts(summary), _warnings(summary)]
     return "\n\n".join(part for part in parts if part)
 
@@ -88,9 +89,10 @@ def _curves(summary: dict[str, Any]) -> str:
 
 def _cutoffs(summary: dict[str, Any]) -> str:
     """Macro over scenarios and micro over labels for every cut-off."""
-    cuts = sorted({int(n.split("@")[1]) for n, b in summary["metrics"].items() if "@" in n and b["family"] == "ranking"})
+    ranking = [n.partition("@") for n, b in summary["metrics"].items() if b["family"] == "ranking"]
+    cuts = sorted({int(cut) for _, _, cut in ranking if cut.isdigit()})
     rows = []
-    for name in dict.fromkeys(n.split("@")[0] for n, b in summary["metrics"].items() if "@" in n and b["family"] == "ranking"):
+    for name in dict.fromkeys(name for name, _, cut in ranking if cut.isdigit()):
         blocks = [summary["metrics"].get(f"{name}@{cut}") for cut in cuts]
         rows.append((f"{name}, macro", *(number(b["value"]) if b else "" for b in blocks)))
         rows.append((f"{name}, micro", *(number(b["micro"]["value"]) if b and "micro" in b else "" for b in blocks)))
@@ -136,6 +138,25 @@ def _family(summary: dict[str, Any], family: str) -> str:
         why = "; ".join(f"{reason} ({count})" if count else reason for reason, count in block["unscored"].items())
         rows.append((name, number(block["value"]), interval(block), block["n"], why))
     return _table(rows, (family, "value", "95 % CI", "n", "unscored")) if rows else ""
+
+
+def _judge(summary: dict[str, Any]) -> str:
+    """Who judged, by which prompts, at what cost."""
+    judge = summary.get("judge")
+    return judge_text(judge, summary["usage"].get("judge", {})) if judge else ""
+
+
+def judge_text(judge: dict[str, Any], usage: dict[str, Any]) -> str:
+    """ "judged by openai:gpt-4o-mini with quality.v1 (1a2b3c4d): 467 calls, ..."."""
+    prompts = dict.fromkeys(
+        f"{told['prompt']} ({told.get('prompt_sha256', '')[:8]})" for told in judge["metrics"].values() if "prompt" in told
+    )
+    spent = [f"{usage.get(name, 0):,} {name.replace('_', ' ')}" for name in ("calls", "cache_hits")]
+    spent.append(f"{usage.get('prompt_tokens', 0) + usage.get('completion_tokens', 0):,} tokens")
+    if usage.get("cost"):
+        spent.append(f"${usage['cost']:.4f}")
+    with_prompts = f" with {', '.join(prompts)}" if prompts else ""
+    return f"judged by {judge['model']}{with_prompts}: {', '.join(spent)}"
 
 
 def _simulator_line(summary: dict[str, Any]) -> str:

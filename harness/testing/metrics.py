@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,13 +13,15 @@ import numpy as np
 
 from harness.api import DialogueRecord, DialogueView, MetricSetup, RunView, Scenario, Split, TurnView, Unscored
 from harness.columns import BoundMetric
-from harness.errors import HarnessError
+from harness.errors import ComponentFault, HarnessError, RefusedError, TransportError
+from harness.llm.api import ChatModel
 from harness.results import popularity
 from harness.scoring import score_run
 from harness.testing.calls import snapshot
 from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
 from harness.testing.recommenders import type_name
 from harness.testing.records import TURNS, K, best, played, worst
+from harness.testing.stub import StubModel
 from harness.testing.turns import told
 from harness.testing.world import World, small_world
 from harness.views import dialogue_view
@@ -74,22 +78,26 @@ def check_metric(
     *,
     name: str = "",
     world: World | None = None,
+    llm: ChatModel | None = None,
 ) -> Report:
-    """Try a metric against every clause that it can break, on made-up records of every course that a dialogue can take."""
+    """Try a metric against every clause that it can break, on made-up records of every course that a dialogue can take.
+
+    `llm` is the language model of a judge, in place of a stub.
+    """
     world = world or small_world()
     ledger = Ledger(CLAUSES)
     with suppress(Stop):
-        _examine(ledger, make, world)
+        _examine(ledger, make, world, llm or StubModel())
     return Report("metric", name or type_name(make), tuple(ledger.findings()), f"made-up records on {world.name}")
 
 
-def _examine(ledger: Ledger, make: Callable[[], Any], world: World) -> None:
-    metric = _prepared(ledger, make, world, TURNS, K)
+def _examine(ledger: Ledger, make: Callable[[], Any], world: World, llm: ChatModel) -> None:
+    metric = _prepared(ledger, make, world, TURNS, K, llm)
     scenarios = {scenario.id: scenario for scenario in world.scenarios}
     records = played(world)
     values: list[Any] = []
     for turns, k in ((TURNS, K), (1, 5)):
-        current = metric if turns == TURNS else _prepared(ledger, make, world, turns, k)
+        current = metric if turns == TURNS else _prepared(ledger, make, world, turns, k, llm)
         views = _views(current, records if turns == TURNS else played(world, turns, k), scenarios, turns)
         found = [_score(ledger, current, view, "no-exceptions") for view in views]
         values = values or found
@@ -103,14 +111,14 @@ def _examine(ledger: Ledger, make: Callable[[], Any], world: World) -> None:
         ledger.tried("without-scenario")
         value = _score(ledger, metric, view, "without-scenario")
         _judge(ledger, metric, view, value)
-    _again(ledger, make, world, metric, records, values)
+    _again(ledger, make, world, metric, records, values, llm)
     _run(ledger, metric, records, scenarios)
     _ranks(ledger, metric, records, scenarios)
     _direction(ledger, metric, world, scenarios)
-    _whole(ledger, make, records, scenarios, world)
+    _whole(ledger, make, records, scenarios, world, llm)
 
 
-def _prepared(ledger: Ledger, make: Callable[[], Any], world: World, turns: int, k: int) -> Any:
+def _prepared(ledger: Ledger, make: Callable[[], Any], world: World, turns: int, k: int, llm: ChatModel) -> Any:
     ledger.tried("made")
     try:
         metric, bare = make(), make()
@@ -122,7 +130,7 @@ def _prepared(ledger: Ledger, make: Callable[[], Any], world: World, turns: int,
     before = dict(counts)
     for instance, mentions in ((bare, {}), (metric, counts)):
         try:
-            instance.prepare(MetricSetup(world.catalogue, mentions, k, turns, k))
+            instance.prepare(MetricSetup(world.catalogue, mentions, k, turns, k, llm))
         except Exception as error:
             raise ledger.stop("prepares", f"{'without' if mentions == {} else 'with'} popularity: {told(error)}") from error
     ledger.tried("leaves-input")
@@ -187,12 +195,22 @@ def _score(ledger: Ledger, metric: Any, view: Any, clause: str) -> Any:
     before = b"" if isinstance(view, RunView) else snapshot(view)
     try:
         value = metric.score(view)
+        if inspect.iscoroutine(value):
+            value = asyncio.run(_judged(value))
     except Exception as error:  # noqa: BLE001  a stranger's code
         ledger.breach(clause, f"{_where(view)}: {told(error)}")
         return Unscored("it raised")
     if before and snapshot(view) != before:
         ledger.breach("leaves-input", f"{_where(view)}: score() changed the view")
     return value
+
+
+async def _judged(answer: Coroutine[Any, Any, Any]) -> Any:
+    """What the core makes of a judge's answer: the failures of models are no exceptions."""
+    try:
+        return await answer
+    except (TransportError, RefusedError, ComponentFault) as error:
+        return Unscored(told(error))
 
 
 def _judge(ledger: Ledger, metric: Any, view: Any, value: Any) -> None:
@@ -216,12 +234,18 @@ def _judge(ledger: Ledger, metric: Any, view: Any, value: Any) -> None:
 
 
 def _again(
-    ledger: Ledger, make: Callable[[], Any], world: World, metric: Any, records: Sequence[DialogueRecord], values: list[Any]
+    ledger: Ledger,
+    make: Callable[[], Any],
+    world: World,
+    metric: Any,
+    records: Sequence[DialogueRecord],
+    values: list[Any],
+    llm: ChatModel,
 ) -> None:
     """A new instance sees the dialogues in the other order."""
     ledger.tried("same-again")
     scenarios = {scenario.id: scenario for scenario in world.scenarios}
-    fresh = _prepared(ledger, make, world, TURNS, K)
+    fresh = _prepared(ledger, make, world, TURNS, K, llm)
     views = _views(fresh, records[::-1], scenarios, TURNS)
     back = [_score(ledger, fresh, view, "no-exceptions") for view in views]
     if metric.level == "turn":  # dialogues in the other order, turns of one in the same
@@ -300,14 +324,19 @@ def _direction(ledger: Ledger, metric: Any, world: World, scenarios: dict[str, S
 
 
 def _whole(
-    ledger: Ledger, make: Callable[[], Any], records: Sequence[DialogueRecord], scenarios: dict[str, Scenario], world: World
+    ledger: Ledger,
+    make: Callable[[], Any],
+    records: Sequence[DialogueRecord],
+    scenarios: dict[str, Scenario],
+    world: World,
+    llm: ChatModel,
 ) -> None:
     """Through the core's own scoring."""
     if ledger.broken("no-exceptions", "number", "bounds", "scores-ranks"):
         ledger.skip("scores-a-run", "not tried, because of what failed above")
         return
     ledger.tried("scores-a-run")
-    setup = MetricSetup(world.catalogue, popularity(_split(world)), K, TURNS, K)
+    setup = MetricSetup(world.catalogue, popularity(_split(world)), K, TURNS, K, llm)
     try:
         score_run(records, [BoundMetric("checked", make())], setup, scenarios, resamples=50)
         score_run(records, [BoundMetric("checked", make())], setup, None, resamples=50)

@@ -45,6 +45,19 @@ _PLAIN = (
     ("agreement", "acceptance:Agreement", "accepts and rejects of shown items against the human's likes and dislikes"),
     ("distinct-1", "lexical:Distinct1", "lexical diversity: different words / words of the seeker over the run"),
     ("distinct-2", "lexical:Distinct2", "lexical diversity: different word pairs / word pairs of the seeker over the run"),
+    ("turns", "surface:Turns", "turns that the recommender had"),
+    ("reply-words", "surface:ReplyWords", "words of the recommender's texts"),
+    ("reply-distinct-2", "surface:ReplyDistinct2", "different word pairs / word pairs of the recommender within a dialogue"),
+    ("seeker-words", "surface:SeekerWords", "words of the seeker's answers"),
+)
+_JUDGES = (
+    ("persuasiveness", "Persuasiveness", "judge: does the explanation make the seeker want what is recommended? 0-2 (iEvaLM)"),
+    ("judge-relevance", "Relevance", "judge: do messages and recommendations fit what the seeker wants? 1-5"),
+    ("judge-style", "Style", "judge: communication style, 1-5"),
+    ("judge-fluency", "Fluency", "judge: grammatical, natural language, 1-5"),
+    ("judge-flow", "Flow", "judge: conversational flow, 1-5"),
+    ("judge-satisfaction", "Satisfaction", "judge: the seeker's overall satisfaction, 1-5"),
+    ("judge-preference", "Preference", "judge of two runs: which served the seeker better? (harness compare --judge)"),
 )
 _COST = (
     ("llm-calls", "Calls", "LLM calls per dialogue"),
@@ -62,3 +75,5 @@ def harness_metrics() -> Iterable[Component]:
             yield Component(name, f"{_HERE}.{module}:{cls}", summary=summary, options=f"{_HERE}.{module}:Options")
     for name, target, summary in _PLAIN:
         yield Component(name, f"{_HERE}.{target}", summary=summary)
+    for name, cls, summary in _JUDGES:
+        yield Component(name, f"{_HERE}.judges:{cls}", summary=summary, options=f"{_HERE}.judges:Options")

@@ -10,6 +10,17 @@ from harness import MetricSetup, RunView, Unscored
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
+def words(text: str) -> list[str]:
+    """The words of a text, case folded."""
+    return _WORD.findall(text.casefold())
+
+
+def grams(text: str, n: int) -> list[str]:
+    """All runs of n neighbouring words."""
+    found = words(text)
+    return found if n == 1 else [" ".join(found[i : i + n]) for i in range(len(found) - n + 1)]
+
+
 class _Distinct:
     """distinct-n (after Li et al. 2016): different n-grams divided by all n-grams, over all the seeker's answers of the run.
 
@@ -34,10 +45,9 @@ class _Distinct:
         for dialogue in view.dialogues:
             for turn in dialogue.turns:
                 if turn.record is not None and turn.record.user_text:
-                    words = _WORD.findall(turn.record.user_text.casefold())
-                    grams = words if self.n == 1 else [" ".join(words[i : i + self.n]) for i in range(len(words) - self.n + 1)]
-                    different.update(grams)
-                    total += len(grams)
+                    found = grams(turn.record.user_text, self.n)
+                    different.update(found)
+                    total += len(found)
         return len(different) / total if total else Unscored("the seeker said nothing")
 
 

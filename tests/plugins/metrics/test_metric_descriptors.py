@@ -25,7 +25,7 @@ def test_a_metric_can_be_made_from_its_defaults(component: Component):
     metric = resolve(component.target)(options)
     assert isinstance(metric, Metric)
     assert metric.level in ("turn", "dialogue", "run")
-    assert metric.family in ("ranking", "interaction", "recommender", "simulator", "cost")
+    assert metric.family in ("ranking", "interaction", "recommender", "simulator", "cost", "judge")
     low, high = metric.bounds
     assert low < high
 
