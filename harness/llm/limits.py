@@ -2,7 +2,7 @@
 
 Concurrency adapts as in TCP: additive increase, multiplicative decrease (Chiu and Jain, 1989). A 429 halves what may be in
 flight, once for all requests that were already under way; every good answer allows a fourth of a request more, up to the run's
-concurrency, never above it. Where a 429 names a time, no new request starts before it.
+concurrency, never above it. After a 429 no new request starts for the time that it names, or for a pause that doubles.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from harness.errors import TransportError
 from harness.llm.loops import PerLoop, Waiters
 
 GAIN = 0.25
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+"""Seconds without a new request after a 429 that names no time; doubled by each further volley until an answer comes."""
 
 
 class TooManyRequests(TransportError):
@@ -39,6 +41,7 @@ class Gate:
         self._next = 0.0
         self._closed_until = 0.0
         self._last_cut = 0.0
+        self._pause = FIRST_PAUSE
         self._flight = PerLoop(_Flight)
 
     @contextlib.asynccontextmanager
@@ -62,6 +65,7 @@ class Gate:
                 raise
             else:
                 self.limit = min(float(self.most), self.limit + GAIN)
+                self._pause = FIRST_PAUSE
         finally:
             self._leave(flight)
 
@@ -79,11 +83,14 @@ class Gate:
 
     def _narrow(self, in_flight: int, started: float, retry_after: float | None) -> None:
         now = time.monotonic()
+        pause = 0.0 if retry_after is None else retry_after
         if started >= self._last_cut:
             self.limit = max(1.0, min(self.limit, in_flight) / 2)
             self._last_cut = now
-        if retry_after is not None:
-            self._closed_until = max(self._closed_until, now + retry_after)
+            if retry_after is None:
+                pause = self._pause
+                self._pause = min(2 * pause, LONGEST_PAUSE)
+        self._closed_until = max(self._closed_until, now + pause)
 
     def _leave(self, flight: _Flight) -> None:
         flight.now -= 1

@@ -17,6 +17,7 @@ from harness.llm import openai_answers as answers
 from harness.llm.loops import PerLoop
 from harness.llm.openai_options import Options, is_loopback
 from harness.llm.redact import redact
+from harness.llm.retry import Unreachable
 
 CONNECT_SECONDS = 10.0
 POOL = 32
@@ -44,6 +45,7 @@ class Client:
         self.address = address
         self._key, self._organization = key, organization
         self._pools: PerLoop[list[_Pool]] = PerLoop(list)
+        self._reached = False
         # The package is built on httpx, since version 3 on httpx2: the parent of its own client tells which.
         parent = next(kind for kind in openai.DefaultAsyncHttpxClient.__mro__ if kind.__name__ == "AsyncClient")
         self._http: Any = importlib.import_module(parent.__module__.partition(".")[0])
@@ -56,6 +58,7 @@ class Client:
             async with asyncio.timeout(seconds):
                 response = await pool.client.post(path, cast_to=self._http.Response, body=body)
         except openai.APIStatusError as error:
+            self._reached = True
             raw = error.response
             raise answers.error_of(raw.status_code, raw.content, raw.headers, server, key_env) from None
         except (TimeoutError, openai.APITimeoutError) as error:
@@ -63,11 +66,14 @@ class Client:
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             why = f"{type(cause).__name__} {redact(described(cause, 200))}"
+            if not self._reached and isinstance(cause, self._http.ConnectError):
+                raise Unreachable(f"{server} can't be reached: {why}") from error
             raise TransportError(f"the connection to {server} failed: {why}") from error
         except openai.OpenAIError as error:
             raise LlmError(f"{server}: {redact(described(error, 500))}") from error
         finally:
             pool.busy -= 1
+        self._reached = True
         return answers.read(response.content, response.headers.get("content-type", ""), server)
 
     async def close(self) -> None:

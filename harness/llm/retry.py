@@ -8,12 +8,16 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from harness.errors import TransportError
+from harness.errors import LlmError, TransportError
 from harness.llm.api import ChatMessage, ChatModel, ChatRequest, Completion
 from harness.llm.limits import Gate
 from harness.llm.metering import remaining
 
 T = TypeVar("T")
+
+
+class Unreachable(TransportError):
+    """Nothing has ever answered there: if that lasts, it is no outage but a wrong address or a server that isn't running."""
 
 
 class Retrying:
@@ -52,6 +56,8 @@ class Retrying:
                     return await ask()
             except TransportError as error:
                 wait = self._wait(error.retry_after, pause)
+                if isinstance(error, Unreachable) and (tried > self._retries or wait >= remaining()):
+                    raise LlmError(f"{error}; is the server running, and base_url right?") from error
                 if tried > self._retries or error.final or wait > self._longest:
                     raise _final(error, tried) from error
                 if wait >= remaining():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +50,7 @@ def test_64_in_flight_do_not_overshoot(serve, tmp_path, limit):
 
     async def work():
         model = connect(server, layers)
-        calls = (model.chat(ask(f"say {n:02}", max_tokens=20)) for n in range(1_000))
+        calls = (model.chat(ask(f"say {n:02}", max_tokens=20)) for n in range(400))
         return await asyncio.gather(*calls, return_exceptions=True)
 
     outcomes = run(work())
@@ -159,6 +160,12 @@ def test_max_cost_needs_a_price(serve, tmp_path):
 def test_wrong_price_files(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         read_prices(prices_file(tmp_path, text))
+
+
+def test_the_example_of_the_manual(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "llm.md").read_text().partition("```toml\n")[2].partition("```")[0]
+    prices = read_prices(prices_file(tmp_path, text))
+    assert prices == {"gpt-4o-mini": Price(0.15, 0.60), "Qwen/Qwen2.5-7B-Instruct": Price(0.0, 0.0)}
 
 
 def test_wrong_limits(tmp_path):

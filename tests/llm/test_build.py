@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.errors import UsageError
-from harness.llm.build import BACKENDS, build, parse
+from harness.llm.build import BACKENDS, build, options_type, parse
 from harness.llm.layers import Layers
 
 
@@ -84,3 +87,11 @@ def test_only_the_chosen_backend_is_imported(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
     assert set(BACKENDS) == {"openai", "hf", "scripted"}
+
+
+def test_the_manual_lists_every_option():
+    text = (
+        (Path(__file__).parents[2] / "docs" / "llm.md").read_text().partition("## Options of `openai:`")[2].partition("## ")[0]
+    )
+    told = {name for row in re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert told == {field.name for field in msgspec.structs.fields(options_type("openai"))}

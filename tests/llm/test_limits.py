@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -52,7 +53,7 @@ def test_a_429_halves_what_may_be_in_flight_once_per_volley():
 
 
 def test_never_more_than_the_limit_of_the_moment():
-    """Volleys with and without 429: what is in flight never exceeds the limit that held when it entered."""
+    """Volleys with and without 429: what is in flight never exceeds the concurrency."""
 
     async def work():
         gate = Gate(10)
@@ -71,7 +72,7 @@ def test_never_more_than_the_limit_of_the_moment():
             except TooManyRequests:
                 pass
 
-        await asyncio.gather(*map(one, range(300)))
+        await asyncio.gather(*map(one, range(60)))
         assert inside == 0
         assert gate.limit <= 10
 
@@ -116,19 +117,40 @@ def test_after_a_429_with_a_time_nobody_asks_before_it(serve):
     assert all(moment - times[0][0] >= 0.45 for moment, _ in times[1:])
 
 
+def test_without_a_time_the_pause_doubles_until_an_answer_comes():
+    """Four failures in a row, one at a time, are at least 0.25, 0.5 and 1 s apart; after an answer the pause is short again."""
+
+    async def work():
+        gate = Gate(4)
+        moments = []
+        for _ in range(4):
+            await through(gate, TooManyRequests("429"))
+            moments.append(time.monotonic())
+        await through(gate)
+        answered = time.monotonic()
+        await through(gate, TooManyRequests("429"))
+        await through(gate)
+        return moments, answered, time.monotonic()
+
+    moments, answered, end = run(work())
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert all(gap >= least for gap, least in zip(gaps, (0.25, 0.5, 1.0), strict=True))
+    assert answered - moments[-1] >= 2.0 > end - answered
+
+
 def test_a_server_that_takes_four_at_a_time_is_served_in_the_end(serve):
     """429 whenever more than four are in flight: everything is answered, and the gate settles near what the server takes."""
     server = serve(latency=0.01)
     server.faults = lambda number, body: Fault("status", 429) if server.stats.in_flight > 4 else None
 
     async def work():
-        layers = Layers(quick(concurrency=32, retries=50))
+        layers = Layers(quick(concurrency=32))
         model = connect(server, layers)
-        answers = await asyncio.gather(*(model.chat(ask(str(n))) for n in range(300)))
+        answers = await asyncio.gather(*(model.chat(ask(str(n))) for n in range(150)))
         return answers, layers.gate(server.url).limit
 
     answers, limit = run(work())
-    assert len(answers) == 300
+    assert len(answers) == 150
     assert limit < 16
 
 

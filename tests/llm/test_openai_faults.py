@@ -10,7 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from benchmarks.llm_model import CHAT
-from benchmarks.llm_server import Fault
+from benchmarks.llm_server import Fault, LlmServer, serving
 from harness.errors import LlmError, RefusedError, TransportError
 from harness.llm.build import build
 from harness.llm.layers import Layers
@@ -93,7 +93,7 @@ def test_a_users_mistake_fails_at_once_with_what_to_set(serve, name):
     assert server.stats.requests == 1
 
 
-def test_a_server_that_is_not_there_is_transport():
+def test_a_server_that_never_was_there_ends_the_run():
     async def closed_port() -> str:
         server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -102,8 +102,16 @@ def test_a_server_that_is_not_there_is_transport():
         return f"http://127.0.0.1:{port}/v1"
 
     model = build("openai:m", {"base_url": run(closed_port())}, Layers(quick(retries=1)))
-    with pytest.raises(TransportError, match=r"the connection to http://127.0.0.1:\d+/v1 failed"):
+    with pytest.raises(LlmError, match=r"http://127.0.0.1:\d+/v1 can't be reached: .*; is the server running"):
         run(model.chat(ask()))
+
+
+def test_a_server_that_goes_away_is_transport():
+    with serving(LlmServer()) as server:
+        model = connect(server, Layers(quick(retries=1)))
+        run(model.chat(ask("before")))
+    with pytest.raises(TransportError, match=r"the connection to http://127.0.0.1:\d+/v1 failed: .* \(after 2 tries\)"):
+        run(model.chat(ask("after")))
 
 
 def test_a_refused_answer_is_paid_for_all_the_same(serve):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +125,13 @@ def test_the_revision_is_the_content_and_layers_stand_around_it_too(script):
     layers = Layers(quick(cache="read-write", max_tokens=1_000))
     assert run(build(f"scripted:{path}", {}, layers).chat(ask())).usage.calls == 1
     assert run(build(f"scripted:{path}", {}, layers).chat(ask())).usage.cache_hits == 1
+
+
+def test_the_example_of_the_manual(script):
+    manual = Path(__file__).parents[2] / "docs" / "llm.md"
+    model = script(*manual.read_text().partition("```jsonl\n")[2].partition("```")[0].splitlines())
+    assert run(model.chat(ask("some horror?"))).text == "I can't stand horror."
+    with pytest.raises(RefusedError, match="I won't talk about that"):
+        run(model.chat(ask("a bomb")))
+    assert run(model.score([ChatMessage("user", "Does it fit?")], ["Yes"])) == [-0.1]
+    assert run(model.chat(ask("hello"))).text in ("Something funny, please.", "Something old, please.")
