@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +33,7 @@ from support import (
     world,
 )
 
+from harness import runner
 from harness.api import Conversation, Feedback, Item, Need, Recommendation, Scenario, Split
 from harness.errors import BudgetExceeded, StoreError, TransportError
 from harness.leakgate import LeakGate
@@ -347,6 +350,25 @@ def test_faults_are_as_deterministic_as_answers(tmp_path: Path) -> None:
     assert results[0] == results[1] == results[2]
 
 
+def test_records_do_not_depend_on_the_hash_seed_of_the_process() -> None:
+    program = """
+import asyncio, hashlib, sys
+sys.path.insert(0, sys.argv[1])
+from support import Batched, Seeker, assembly, without_seconds
+from harness import runner
+records = []
+asyncio.run(runner.play(assembly(Batched(), Seeker(), count=20, concurrency=8), set(), records.append))
+print(hashlib.sha256(b"".join(without_seconds(records))).hexdigest())
+"""
+    printed = set()
+    for seed in "012":
+        command = [sys.executable, "-c", program, str(Path(__file__).parent)]
+        ran = subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+        printed.add(ran.stdout)
+    assert len(printed) == 1
+
+
 def test_trials_differ_and_seeds_do_too(tmp_path: Path) -> None:
     _, one = play(tmp_path / "1", assembly(Plain(), trials=2))
     _, two = play(tmp_path / "2", assembly(Plain(), trials=2, seed=1))
@@ -390,8 +412,6 @@ def test_no_more_dialogues_than_asked_for_are_in_flight(tmp_path: Path) -> None:
 @pytest.mark.parametrize("forms", [(Batched, Seeker), (Batched, BatchedSeeker), (Async, BatchedSeeker), (Plain, AsyncSeeker)])
 def test_five_thousand_dialogues_of_mixed_forms_all_end(forms: tuple[Any, Any]) -> None:
     """No wake-up is lost: with time limits far away, a single lost one would hang this test."""
-    from harness import runner
-
     draw = random.Random(2)
     recommender, simulator = forms
     count = 1250
@@ -402,7 +422,7 @@ def test_five_thousand_dialogues_of_mixed_forms_all_end(forms: tuple[Any, Any]) 
         return reaction(conversation, knowledge)
 
     records: list[Any] = []
-    played = assembly(recommender(), simulator(reply), count=count, concurrency=24, timeout=600)
+    played = assembly(recommender(), simulator(reply), count=count, concurrency=24, timeout=600, turns=2)
     asyncio.run(asyncio.wait_for(runner.play(played, set(), records.append, schedule_seed=1), 60))
     assert len(by_scenario(records)) == len(records) == count
 
