@@ -60,7 +60,8 @@ def ask_elsewhere(task: Task) -> Answer:
         question.write_bytes(msgspec.json.encode(task))
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _PROGRAM, str(question), str(answer)], env=env, timeout=LIMIT,
+                # -P: a folder of the current one must not hide a module, here no more than in the installed command
+                [sys.executable, "-P", "-c", _PROGRAM, str(question), str(answer)], env=env, timeout=LIMIT,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:

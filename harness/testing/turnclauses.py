@@ -16,7 +16,11 @@ def turn_clauses(method: Method, own: Sequence[Clause]) -> tuple[Clause, ...]:
     state = "Put what must be remembered into the returned `state`; it comes back as `conversation.state`"
     pure = f"{method} must be a function of its arguments and of what `prepare` made. {state}"
     return (
-        Clause("made", "can be made from its options", "The class is called with one argument, its options (None without any)"),
+        Clause(
+            "made",
+            "can be made from its options",
+            "The class is called with one argument, its options (None without any); what it needs of them is given with --opt",
+        ),
         Clause(
             "declares",
             f"has prepare() and {method}() or {method}_batch(), and declares what it must",
@@ -35,7 +39,9 @@ def turn_clauses(method: Method, own: Sequence[Clause]) -> tuple[Clause, ...]:
             "Copy what you change: others read it too",
         ),
         Clause(
-            "transport", "its server could be reached", "Check server, key and network, then check again: nothing was judged"
+            "transport",
+            "its server or language model could be asked",
+            "Check server, key, network and budget, then check again: nothing was judged",
         ),
         Clause(
             "in-time", "answers within the time limit", "Set a limit for what it waits for; a run ends calls that take too long"

@@ -219,4 +219,6 @@ def test_every_first_party_recommender_and_simulator_passes(club: None, kind: Ki
     for entry in registry.entries(kind):
         if entry.distribution == "crs-harness" and entry.name != "human":
             make = functools.partial(registry.load(entry), options.build(registry, entry, {}))
-            check(make, name=entry.name).raise_if_failed()
+            report = check(make, name=entry.name)
+            if "UsageError" not in report["made"].what:  # it can't do without an option: an address, say
+                report.raise_if_failed()
