@@ -46,8 +46,8 @@ def presets() -> dict[str, Preset]:
         Preset(
             "ievalm-attr",
             f"iEvaLM attribute question answering {published}",
-            k=50, variant="all", simulator="ievalm-attr", success_k=50, stop_on_success=True, final_reply=True,
-            read_at="success", headline="micro",
+            k=50, variant="all", simulator="ievalm-attr", simulator_options={"style": "published"}, success_k=50,
+            stop_on_success=True, final_reply=True, read_at="success", headline="micro",
         ),
         Preset(
             "ievalm-free-clean",

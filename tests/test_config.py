@@ -232,6 +232,7 @@ def test_presets_are_the_protocols() -> None:
         assert (published.stop_on_success, published.final_reply) == (True, True)
         assert (published.read_at, published.headline) == ("success", "micro")
         assert "faults included" in published.summary
+        assert published.simulator_options == {"style": "published"}
     clean = find_preset("ievalm-free-clean")
     assert (clean.k, clean.variant, clean.headline, clean.read_at) == (10, "novel", "macro", "last")
     assert (clean.success_k, clean.stop_on_success, clean.final_reply) == (10, True, True)

@@ -9,14 +9,15 @@ The published code has the recommender choose from a menu; here the choice is re
 when it asks for one: with an open question ("Which genre do you like?"), as an order ("Tell me a director"), or by the bare
 word; in a turn without a list any question that names an attribute or one of its values will do ("Do you like horror?").
 Titles of shown items are not read. Everything else that comes with a list is a recommendation. So a recommender that never
-asks is told "I don't like them." in every turn: it learns which items were refused, and no attribute ever.
+asks is told "I don't like them." in every turn and learns no attribute ever: in the style `published`, which turns nothing down
+by id, nothing at all; in the style `clean` it learns which items were refused, as from the control `exclude-only`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -45,6 +46,10 @@ _BARE: Final = 4
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `ievalm-attr`."""
 
+    style: Annotated[
+        Literal["clean", "published"],
+        msgspec.Meta(description="clean: a refused list is turned down by its ids too; published: in words only"),
+    ] = "clean"
     facets: Annotated[
         tuple[str, ...],
         msgspec.Meta(
@@ -84,7 +89,8 @@ class IevalmAttr:
         shown = [item for item in map(self._catalogue.get, ranked) if item is not None]
         pick = self.pick(last.text if last is not None else "", shown)
         if pick is None and ranked:
-            return Feedback(REFUSE, rejected=ranked, statements=(), state=msgspec.to_builtins(memory))
+            refused = ranked if self.options.style == "clean" else ()
+            return Feedback(REFUSE, rejected=refused, statements=(), state=msgspec.to_builtins(memory))
         said = () if pick is None or pick in memory.picked else self._values(pick, knowledge)
         if pick is not None:
             memory = Memory(tuple(dict.fromkeys((*memory.picked, pick))))
