@@ -9,64 +9,14 @@ from typing import Any
 
 import msgspec
 
-from harness.api import Catalogue, Ceiling, DatasetCard, Item, Message, Scenario, Split, TrainingDialogue
+from harness.api import Catalogue, Ceiling, DatasetCard, HumanLabels, Item, Message, Scenario, Split, TrainingDialogue
 from harness.checks import MAX_ID
 from harness.errors import HarnessError
 from harness.scenarios import data_hash, novel
-from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
+from harness.testing.clauses import Ledger, Report, Stop, shown
+from harness.testing.datasetclauses import CLAUSES, SPLITS
 from harness.testing.recommenders import type_name
 from harness.testing.turns import told
-
-SPLITS = ("train", "validation", "test")
-CLAUSES = (
-    Clause("made", "can be made from its options", "The class is called with one argument, its options (None without any)"),
-    Clause(
-        "card",
-        "has a complete card: title, licence, citation, home page, how to get it",
-        "`card` is a harness.DatasetCard with every text filled in; its name is the component's",
-    ),
-    Clause(
-        "loads",
-        "loads every split: train, validation and test",
-        "load(split) returns a harness.Split; where data is missing it raises harness.DataError that says how to get it",
-    ),
-    Clause(
-        "refuses",
-        "refuses a split that doesn't exist",
-        "Raise harness.DataError for anything but train, validation and test",
-        must=False,
-    ),
-    Clause("well-formed", "its parts have the types of harness.api", "Ids and texts are str, roles seeker or recommender"),
-    Clause("catalogue", "items have a title, and attributes without empty lists", "Leave out facets whose values aren't known"),
-    Clause("scenario-ids", "every scenario has an id of its own", "Make ids from source and turn: f'{dialogue}:{turn}'"),
-    Clause(
-        "targets",
-        "every scenario has targets, all of them in the catalogue",
-        "Drop rows without a target, and say in Split.notes how many",
-    ),
-    Clause("linked-items", "messages name items of the catalogue only", "Leave out ids that the catalogue doesn't have"),
-    Clause("labels", "liked, disliked and seen items are in the catalogue", "Leave out ids that the catalogue doesn't have"),
-    Clause(
-        "need", "no target is among the disliked items", "A target must be acceptable: take it out of the dislikes", must=False
-    ),
-    Clause(
-        "no-overlap",
-        "no dialogue is in two splits, nor in training and a test",
-        "Split by human dialogue (`source`), and leave test dialogues out of `training`",
-    ),
-    Clause(
-        "playable", "something is left to play in each split's variant `novel`", "See docs/protocol.md: variants", must=False
-    ),
-    Clause("ceilings", "its ceilings are finite numbers for exactly the given rows", "See docs/plugins.md: data sets"),
-    Clause(
-        "same-again", "loading twice gives equal data", "Load in the order of the files; draw nothing at random without a seed"
-    ),
-    Clause(
-        "same-elsewhere",
-        "another process loads equal data",
-        "Sort sets before you go through them: their order differs between processes",
-    ),
-)
 
 
 def check_dataset(
@@ -107,6 +57,7 @@ def _examine(ledger: Ledger, make: Callable[[], Any], name: str, elsewhere: Call
     except Exception as error:
         raise ledger.stop("made", told(error)) from error
     _card(ledger, dataset, name)
+    _annotated(ledger, dataset)
     splits = _load(ledger, dataset)
     for split in splits:
         _check_split(ledger, split)
@@ -150,6 +101,32 @@ def _card(ledger: Ledger, dataset: Any, name: str) -> None:
         ledger.breach("card", f"its name is {card.name!r}, the component's is {name!r}")
 
 
+def _annotated(ledger: Ledger, dataset: Any) -> None:
+    if not hasattr(dataset, "annotated"):
+        ledger.skip("annotated", "it has none")
+        return
+    ledger.tried("annotated")
+    try:
+        labels = dataset.annotated()
+    except Exception as error:  # noqa: BLE001  a stranger's code
+        ledger.breach("annotated", told(error))
+        return
+    if not isinstance(labels, HumanLabels):
+        ledger.breach("annotated", f"annotated() returned {shown(labels)}")
+        return
+    _unique(ledger, "annotated", "dialogue", (dialogue.id for dialogue in labels.dialogues))
+    aspects: dict[str, set[str]] = {"message": set(), "dialogue": set()}
+    for dialogue in labels.dialogues:
+        if not dialogue.messages:
+            ledger.breach("annotated", f"dialogue {dialogue.id} has no messages")
+        for level, scores in (("dialogue", dialogue.scores), *(("message", m.scores) for m in dialogue.messages)):
+            aspects[level] |= set(scores)
+            if not all(math.isfinite(score) for score in scores.values()):
+                ledger.breach("annotated", f"dialogue {dialogue.id}: {shown(scores)}")
+    for both in aspects["message"] & aspects["dialogue"]:
+        ledger.breach("annotated", f"{both} is scored per message and per dialogue")
+
+
 def _load(ledger: Ledger, dataset: Any) -> list[Split]:
     ledger.tried("loads")
     ledger.tried("well-formed")
@@ -158,8 +135,8 @@ def _load(ledger: Ledger, dataset: Any) -> list[Split]:
         try:
             split = dataset.load(label)
         except HarnessError as error:
-            # A data set may have no validation or training split; without a test split it is of no use.
-            ledger.breach("loads", f"split {label}: {error}", mild=label != "test")
+            # A data set may have no validation or training split, or human scores alone; without either it is of no use.
+            ledger.breach("loads", f"split {label}: {error}", mild=label != "test" or hasattr(dataset, "annotated"))
             continue
         except Exception as error:  # noqa: BLE001  a stranger's code
             ledger.breach("loads", f"split {label}: {told(error)}")

@@ -113,6 +113,6 @@ def _kind_report(
     if entry.kind == "dataset":
         return check_dataset(make, name=entry.name, elsewhere=elsewhere)
     if entry.kind == "metric":
-        return check_metric(make, name=entry.name, world=world, llm=model)
+        return check_metric(make, name=entry.name, world=world, timeout=timeout, llm=model)
     check = check_recommender if entry.kind == "recommender" else check_simulator
     return check(make, name=entry.name, world=world, k=K, timeout=timeout, llm=model, elsewhere=elsewhere)

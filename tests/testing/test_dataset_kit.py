@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
-from harness import Catalogue, Ceiling, DataError, DatasetCard, Item, Message, Need, Scenario, Split, TrainingDialogue
+from harness import (
+    AnnotatedDialogue,
+    AnnotatedMessage,
+    Catalogue,
+    Ceiling,
+    DataError,
+    DatasetCard,
+    HumanLabels,
+    Item,
+    Message,
+    Need,
+    Scenario,
+    Split,
+    TrainingDialogue,
+)
 from harness.testing import check_dataset
 
 CARD = DatasetCard("sound", "Three films", "CC0-1.0", "Nobody 2020", "https://films.example", "bundled")
@@ -46,7 +60,7 @@ def test_a_sound_one_breaks_nothing() -> None:
     report = check_dataset(Sound, name="sound")
     assert report.ok, report.of("failed")
     assert not report.of("warned")
-    assert [f.clause for f in report.of("skipped")] == ["same-elsewhere"]
+    assert [f.clause for f in report.of("skipped")] == ["annotated", "same-elsewhere"]
 
 
 class NoLicence(Sound):
@@ -215,6 +229,36 @@ def test_what_a_data_set_may_have_its_reasons_for_is_a_warning(make: Any, clause
     report = check_dataset(make)
     assert report.ok, report.of("failed")
     assert {finding.clause for finding in report.of("warned")} == clauses
+
+
+class Judged(Sound):
+    """Dialogues that people have scored, and nothing to play."""
+
+    scores: ClassVar[dict[str, float]] = {"relevance": 4.0}
+
+    def load(self, split: str) -> Split:
+        raise DataError("judged has human scores only")
+
+    def annotated(self) -> HumanLabels:
+        said = (AnnotatedMessage("seeker", "Hi"), AnnotatedMessage("recommender", "Heat?", scores={"fluency": 3.0}))
+        return HumanLabels((AnnotatedDialogue("j1", "system A", said, self.scores),))
+
+
+class JudgedTwice(Judged):
+    scores: ClassVar[dict[str, float]] = {"fluency": 4.0}
+
+
+class JudgedNan(Judged):
+    scores: ClassVar[dict[str, float]] = {"relevance": float("nan")}
+
+
+def test_human_scores_alone_are_fine_if_they_are_sound() -> None:
+    report = check_dataset(Judged)
+    assert report.ok, report.of("failed")
+    assert report["annotated"].state == "passed"
+    assert [f.clause for f in report.of("warned")] == ["loads"]
+    for make in (JudgedTwice, JudgedNan):
+        assert [f.clause for f in check_dataset(make).of("failed")] == ["annotated"]
 
 
 def test_another_name_on_the_card_is_found() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from harness import Unscored
+from harness.llm import ChatMessage, ChatRequest
 from harness.testing import Report, check_metric
 
 
@@ -213,3 +215,54 @@ def test_one_without_any_value_is_warned_of() -> None:
     assert report.ok
     assert [f.clause for f in report.of("warned")] == ["has-value"]
     assert "no model is installed" in report["has-value"].what
+
+
+class Judge(Sound):
+    """Asks a language model about every dialogue."""
+
+    level = "dialogue"
+    family = "judge"
+    bounds = (1.0, 5.0)
+    text = '{"type": "integer", "minimum": 2}'
+
+    def prepare(self, setup: Any) -> None:
+        self.llm = setup.llm
+
+    async def ask(self, *views: Any) -> str:
+        said = "\n".join(turn.text for view in views for turn in view.dialogue.turns)
+        answer = await self.llm.chat(ChatRequest((ChatMessage("user", said),), schema=json.loads(self.text)))
+        return str(answer.text)
+
+    async def score(self, view: Any) -> Any:
+        return float(await self.ask(view))
+
+
+class Harsh(Judge):
+    text = '{"type": "integer", "minimum": 0}'
+
+
+class PairJudge(Judge):
+    text = '{"enum": ["second", "first"]}'
+
+    async def score(self, view: Any) -> Any:
+        return Unscored("it compares two runs")
+
+    async def prefer(self, first: Any, second: Any) -> Any:
+        return json.loads(await self.ask(first, second))
+
+
+class OddPairs(PairJudge):
+    text = '{"enum": ["A", "B"]}'
+
+
+def test_judges_are_asked_with_a_stub() -> None:
+    report = check_metric(Judge)
+    assert report.ok, report.of("failed")
+    assert not report.of("warned")
+    assert "stub" in report.world
+    assert [f.clause for f in check_metric(Harsh).of("failed")] == ["bounds"]
+    pairs = check_metric(PairJudge)
+    assert pairs.ok, pairs.of("failed")
+    assert pairs["prefers"].state == "passed"
+    assert not pairs.of("warned")
+    assert [f.clause for f in check_metric(OddPairs).of("failed")] == ["prefers"]
