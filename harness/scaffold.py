@@ -60,8 +60,10 @@ class Names(msgspec.Struct, frozen=True):
 def check_name(kind: Scaffold, name: str, registry: Registry) -> Names:
     """Raises UsageError for a name that can't be a package, or that is taken."""
     if not _NAME.fullmatch(name):
-        near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789") or "mine"
-        raise UsageError(f"{name!r} can't be the name of a package: use a-z, 0-9 and single '-', a letter first, such as {near!r}")
+        near = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789").rstrip("-") or "mine"
+        raise UsageError(
+            f"{name!r} can't be the name of a package: use a-z, 0-9 and single '-', a letter first, such as {near!r}"
+        )
     if name.startswith("harness-"):
         raise UsageError(f"leave out the prefix: harness new {kind} {name.removeprefix('harness-')} makes the package {name}")
     taken = [entry for entry in registry.entries(kind) if entry.name == name]
