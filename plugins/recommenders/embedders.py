@@ -44,7 +44,8 @@ class Embedder(Protocol):
 
 def normalised(vectors: Any, count: int, source: str) -> Vectors:
     """`count` rows of length 1. Raises ValueError where that isn't what the model gave."""
-    rows = np.array(vectors, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        rows = np.array(vectors, dtype=np.float32)
     if rows.ndim != 2 or len(rows) != count or not np.isfinite(rows).all():
         raise ValueError(f"{source} gave no usable vectors: {rows.shape} for {count} texts, or numbers that aren't finite")
     lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -131,7 +132,7 @@ def kept(file: Path, count: int, compute: Callable[[], Vectors]) -> Vectors:
             found: Vectors = archive["vectors"]
         if found.dtype == np.float32 and found.ndim == 2 and len(found) == count:
             return found
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     vectors = compute()
     try:

@@ -49,9 +49,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, msgspec.Meta(description="an environment variable whose value is sent as Authorization: Bearer VALUE")
     ] = ""
     served: Annotated[str, msgspec.Meta(description="what is served there, with its version, for the fingerprint")] = ""
-    catalogue: Annotated[bool, msgspec.Meta(description="mode json: send the catalogue to url/catalogue before the run")] = (
-        False
-    )
+    send_catalogue: Annotated[
+        bool, msgspec.Meta(description="mode json: send the catalogue to url/catalogue before the run")
+    ] = False
     threshold: Annotated[
         float, msgspec.Meta(ge=0, le=100, description="least similarity, in percent, of a title that is spelled otherwise")
     ] = THRESHOLD
@@ -90,8 +90,8 @@ class Http:
         self._prompt.check({"system": ()}, {"noun", "k"})
         if options.mode == "openai" and not options.model:
             raise UsageError("recommender http in mode openai needs the model's name: --rec-opt model=NAME")
-        if options.mode == "openai" and options.catalogue:
-            raise UsageError("recommender http sends the catalogue in mode json only: leave catalogue away")
+        if options.mode == "openai" and options.send_catalogue:
+            raise UsageError("recommender http sends the catalogue in mode json only: leave send_catalogue away")
 
     def revision(self) -> dict[str, Any]:
         """The prompt where one is sent. What is served can't be seen from here: the option `served` says it."""
@@ -103,7 +103,7 @@ class Http:
         self._noun = noun_of(setup.catalogue)
         self._grounder = Grounder(setup.catalogue, setup.training, self._options.threshold)
         self._links = LeakGate(setup.catalogue) if self._options.mode == "openai" else None
-        if self._options.catalogue:
+        if self._options.send_catalogue:
             self._send_catalogue(setup)
 
     async def recommend(self, conversation: Conversation, k: int) -> Recommendation:
