@@ -377,6 +377,22 @@ def test_trials_differ_and_seeds_do_too(tmp_path: Path) -> None:
     assert len(one) == 12
 
 
+def test_every_dialogue_trial_and_role_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    seeds: dict[tuple[str, int], set[int]] = {}
+
+    def noted(role: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(conversation: Conversation, other: Any) -> Any:
+            seeds.setdefault((role, number_of(conversation)), set()).add(conversation.seed)
+            return function(conversation, other)
+
+        return call
+
+    quiet = noted("simulator", lambda c, n: Feedback("no"))
+    play(tmp_path, assembly(Plain(noted("recommender", answer)), Seeker(quiet), trials=2))
+    assert {len(own) for own in seeds.values()} == {2}  # one per trial, the same at all turns
+    assert len(set().union(*seeds.values())) == 6 * 2 * 2
+
+
 # ---------------------------------------------------------------------------------------------------------- concurrency
 
 

@@ -253,6 +253,7 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(small_disk: Path) -
     with Store(folder) as opened:
         opened.append(record(len(acknowledged)))
     assert [r.scenario for r in read_records(folder)] == [*acknowledged, f"s{len(acknowledged)}"]
+    assert not (folder / TORN).exists()  # what could not be written whole was taken back at once
 
 
 @pytest.mark.parametrize("small_disk", ["limit"], indirect=True)

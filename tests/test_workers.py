@@ -224,7 +224,7 @@ async def block() -> None:
 
 
 async def sleep_through() -> None:
-    time.sleep(2)
+    time.sleep(60)  # longer than any test waits
 
 
 async def block_in_a_task() -> None:
@@ -301,6 +301,25 @@ def test_a_loop_that_is_stuck_in_c_code_is_replaced_and_its_calls_are_made_again
     assert (one, two) == (1, 2)
     assert isinstance(stuck, CallTimeout)
     assert set(calls) == {1, 2}
+
+
+def test_a_neighbour_that_an_interrupt_hits_is_called_again() -> None:
+    calls = []
+
+    async def innocent() -> str:
+        calls.append(1)
+        spin(0.2)
+        return "done"
+
+    async def main() -> Any:
+        with loop(timeout=20) as host:
+            future = host.submit(innocent)
+            await asyncio.sleep(0.05)
+            host._lane.interrupt(None)
+            return await future
+
+    assert run(main) == "done"
+    assert len(calls) == 2
 
 
 def test_async_calls_run_concurrently() -> None:
