@@ -88,3 +88,12 @@ def test_human_dialogues_hold_hardly_any(name: str) -> None:
     texts = sorted(said)[:: max(1, len(said) // 5000)]
     assert len(texts) > 500
     assert sum(map(is_injection, texts)) / len(texts) < 0.005
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "unit", ["\n", "\n ", " ", "\t", "ignore ", "ignore a ", "you  ", "show a b c ", "<|", '"action" ', "a", "i g n "]
+)
+def test_marking_stays_cheap_on_hostile_texts(unit: str) -> None:
+    """A pattern that backtracks would hold up every dialogue of a run for seconds."""
+    is_injection((unit * 20_000)[:20_000])
