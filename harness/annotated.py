@@ -14,7 +14,10 @@ from typing import Any, Literal
 import msgspec
 
 from harness.api import AnnotatedDialogue, DialogueRecord, DialogueView, HumanLabels, Message, Need, Scenario, TurnRecord
-from harness.errors import DataError, PluginError
+from harness.assembly import resolve
+from harness.config import Choice
+from harness.errors import DataError, HarnessError, PluginError, UsageError, described
+from harness.registry import Entry, Registry
 from harness.views import dialogue_view
 
 Level = Literal["turn", "dialogue"]
@@ -34,6 +37,35 @@ class Judged(msgspec.Struct, frozen=True):
     def view(self, max_turns: int) -> DialogueView:
         """Turns beyond the dialogue's own are not played."""
         return dialogue_view(self.record, self.scenario, max_turns)
+
+
+def load_labels(registry: Registry, choice: Choice) -> tuple[HumanLabels, list[Judged], dict[str, Level]]:
+    """A data set's human scores, as given and as `read_labels` reads them.
+
+    Raises UsageError for a data set without any, DataError, or PluginError with the culprit's name.
+    """
+    part = resolve(registry, "dataset", choice)
+    method = getattr(part.create(), "annotated", None)
+    if method is None:
+        others = [entry.name for entry in registry.entries("dataset") if _has_labels(registry, entry)]
+        raise UsageError(f"data set {choice.name} has no human scores; these have: {', '.join(others) or 'none'}")
+    try:
+        labels = method()
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"dataset {choice.name!r} failed in annotated(): {type(error).__name__}: {described(error)}"
+        ) from error
+    dialogues, levels = read_labels(labels, part.entry.name)
+    return labels, dialogues, levels
+
+
+def _has_labels(registry: Registry, entry: Entry) -> bool:
+    try:
+        return hasattr(registry.load(entry), "annotated")
+    except HarnessError:
+        return False
 
 
 def read_labels(labels: Any, name: str) -> tuple[list[Judged], dict[str, Level]]:

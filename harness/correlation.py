@@ -290,4 +290,4 @@ def _row_by_row(top: Floats, bottom: Floats) -> dict[str, Floats]:
         }
 
 
-SHORT = MappingProxyType({"spearman": "Spearman", "pearson": "Pearson", "kendall": "Kendall"})
+SHORT = MappingProxyType({"spearman": "Spearman", "pearson": "Pearson", "kendall": "Kendall tau-b"})

@@ -7,6 +7,7 @@ each dialogue by itself.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -41,9 +42,10 @@ class SystemMeans(msgspec.Struct, frozen=True):
 class Agreement(msgspec.Struct, frozen=True):
     """One metric against one human aspect.
 
-    `labelled` units have a human score, `n` of them a value of the metric too; `unlabelled` have no human score, `unscored`
-    says why the metric gave none. `correlations` are over those n units (intervals by source dialogue), `ranking` over the
-    systems' means (dialogues resampled within each system). `systems` stand in the order of people's means, best first.
+    `labelled` units have this human score, `n` of them a value of the metric too; `unlabelled` have other human scores but not
+    this one, `unscored` says why the metric gave no value. `correlations` are over those n units (intervals by source
+    dialogue), `ranking` over the systems' means (dialogues resampled within each system). `systems` stand in the order of
+    people's means, best first.
     """
 
     metric: str
@@ -58,7 +60,7 @@ class Agreement(msgspec.Struct, frozen=True):
     correlations: dict[str, Correlation]
     ranking: dict[str, Correlation]
     systems: tuple[SystemMeans, ...]
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Values(msgspec.Struct, frozen=True):
@@ -100,6 +102,12 @@ def metaevaluate(
         _agreement(bound, aspect, levels[aspect], dialogues, used, values[bound.name], resamples=resamples, seed=seed)
         for bound, aspect in pairs
     ]
+
+
+def sampled(dialogues: Sequence[Judged], count: int, seed: int) -> list[Judged]:
+    """So many of the dialogues, drawn without replacement; in their old order."""
+    drawn = random.Random(seed).sample(range(len(dialogues)), min(count, len(dialogues)))
+    return [dialogues[number] for number in sorted(drawn)]
 
 
 def _own(bound: BoundMetric, levels: Mapping[str, Level]) -> list[str]:
@@ -192,7 +200,7 @@ def _agreement(
 ) -> Agreement:
     unit: Unit = "turn" if values.turns is not None and level == "turn" else "dialogue"
     units = _units(unit, aspect, used, values)
-    possible = sum(len(d.turns) for d in dialogues) if unit == "turn" else len(dialogues)
+    possible = _possible(unit, level, dialogues)
     scored = [(each, each.metric) for each in units if not isinstance(each.metric, Unscored)]
     metric, human = [value for _, value in scored], [each.human for each, _ in scored]
     sources = [each.source for each, _ in scored]
@@ -200,9 +208,9 @@ def _agreement(
     how: dict[str, Any] = {"names": names, "resamples": resamples, "seed": seed}
     notes = []
     if bound.metric.level == "run":
-        notes.append("a run-level metric, computed for each dialogue by itself")
+        notes.append("it is a metric of whole runs, computed here for each dialogue by itself")
     if unit == "dialogue" and level == "turn":
-        notes.append(f"{aspect} is a score of turns: its mean over the labelled turns of a dialogue")
+        notes.append("people scored turns: a dialogue counts with the mean over its labelled turns")
     return Agreement(
         metric=bound.name,
         aspect=aspect,
@@ -216,8 +224,15 @@ def _agreement(
         correlations=correlate(metric, human, sources, **how),
         ranking=correlate_groups(metric, human, [each.system for each, _ in scored], sources, **how),
         systems=_means(scored),
-        note="; ".join(notes),
+        notes=tuple(notes),
     )
+
+
+def _possible(unit: Unit, level: Level, dialogues: Sequence[Judged]) -> int:
+    """How many units people scored on some aspect of this level."""
+    if unit == "turn":
+        return sum(bool(turn) for dialogue in dialogues for turn in dialogue.turns)
+    return sum(any(dialogue.turns) if level == "turn" else bool(dialogue.scores) for dialogue in dialogues)
 
 
 def _means(scored: Sequence[tuple[_Unit, float]]) -> tuple[SystemMeans, ...]:

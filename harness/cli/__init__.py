@@ -20,6 +20,7 @@ VERBS = {
     "score": "Score a run's recorded dialogues again, with other metrics if you like.",
     "report": "Show a run's scores as a table.",
     "compare": "Compare runs pairwise on the same scenarios.",
+    "metaeval": "Hold metrics and judges against human scores.",
     "list": "List data sets, recommenders, simulators and metrics.",
     "show": "Show a component's description and options.",
     "data": "Get, inspect, validate and convert data sets.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.arguments import json_option
+from harness.cli.arguments import json_option, judge_options
 
 
 @click.command(
@@ -16,6 +16,7 @@ from harness.cli.arguments import json_option
 Examples:
   harness compare runs/hybrid runs/bm25
   harness compare runs/a runs/b runs/c --metric ndcg@10 --metric sr       every pair, Holm-corrected
+  harness compare runs/a runs/b --judge openai:gpt-4o-mini                and which of the two a judge prefers
 """,
 )
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -23,14 +24,34 @@ Examples:
 @click.option(
     "--any-simulator", is_flag=True, help="Compare runs with different simulators (to compare simulators, not recommenders)."
 )
+@judge_options("--judge", "Also ask this language model which of two runs is better: openai:MODEL, ...")
+@click.option(
+    "--judge-metric", metavar="NAME", default="judge-preference", show_default=True, help="The judge of pairs that is asked."
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option()
-def command(folders: tuple[Path, ...], metrics: tuple[str, ...], any_simulator: bool, as_json: bool) -> int:
+def command(
+    folders: tuple[Path, ...],
+    metrics: tuple[str, ...],
+    any_simulator: bool,
+    judge: str | None,
+    judge_metric: str,
+    quiet: bool,
+    as_json: bool,
+    **said: Any,
+) -> int:
     """Compare runs pairwise: mean difference with 95 % CI, p (sign-flip permutation by source dialogue, Holm-corrected over all
-    pairs and metrics), effect size, and wins, ties and losses by scenario."""
+    pairs and metrics), effect size, and wins, ties and losses by scenario.
+
+    With --judge a language model reads both dialogues of every scenario, in both orders: a win needs both verdicts, all else is
+    a tie. That takes two questions per pair.
+    """
     import msgspec
 
+    from harness.cli.judges import asking_of, judge_choice, stopped_line
+    from harness.cli.preferring import judged, preference_text
     from harness.comparison import paired_gain
-    from harness.errors import UsageError
+    from harness.errors import BudgetExceeded, UsageError
     from harness.report.rows import read_rows
     from harness.report.text import comparison_text
     from harness.statistics import holm
@@ -38,6 +59,8 @@ def command(folders: tuple[Path, ...], metrics: tuple[str, ...], any_simulator: 
 
     if len(folders) < 2:
         raise UsageError("compare needs at least two run folders")
+    if judge_choice(judge, said, "--judge") is not None and len(folders) != 2:
+        raise UsageError("--judge compares two runs: name two folders")
     summaries = [read_summary(folder) for folder in folders]
     _comparable(folders, summaries, any_simulator)
     rows = [read_rows(folder) for folder in folders]
@@ -60,14 +83,21 @@ def command(folders: tuple[Path, ...], metrics: tuple[str, ...], any_simulator: 
         {"a": str(folders[a]), "b": str(folders[b]), **msgspec.to_builtins(c), "p_holm": corrected.get(n, "unscored")}
         for n, (a, b, c) in enumerate(results)
     ]
+    preference = None
+    if judge is not None:
+        try:
+            preference, by = judged(folders, judge, judge_metric, said, quiet=quiet or as_json)
+        except BudgetExceeded as error:
+            click.echo(stopped_line(error, asking_of(said)), err=True)
+            return 1
+        lines.append({"a": str(folders[0]), "b": str(folders[1]), **msgspec.to_builtins(preference), "judge": by})
     if as_json:
         click.echo(msgspec.json.encode(lines).decode())
-    else:
-        click.echo(
-            comparison_text(
-                [f"{s['run']['recommender']} x {s['run']['simulator']}" for s in summaries], folders, results, corrected
-            )
-        )
+        return 0
+    titles = [f"{s['run']['recommender']} x {s['run']['simulator']}" for s in summaries]
+    click.echo(comparison_text(titles, folders, results, corrected))
+    if preference is not None:
+        click.echo(f"\n{preference_text(preference, by)}")
     return 0
 
 

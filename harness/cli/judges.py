@@ -48,11 +48,11 @@ def with_judge(config: RunConfig, spec: str | None, said: Mapping[str, Any], fla
     )
 
 
-def stopped_line(error: Exception, asking: Asking, command: str) -> str:
-    """What a spent budget means, and how to go on."""
+def stopped_line(error: Exception, asking: Asking) -> str:
+    """What a spent budget means for what was judged so far."""
     kept = (
         "what was judged so far is in the response cache"
         if asking.cache == "read-write"
         else "what was judged so far is lost, because it was not cached (--cache read-write)"
     )
-    return f"stopped: {error}; {kept}. Go on with: {command}"
+    return f"stopped: {error}; {kept}"

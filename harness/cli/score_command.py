@@ -46,7 +46,7 @@ def command(folder: Path, metrics: tuple[str, ...], judge_llm: str | None, as_js
         with Store(folder):  # nobody plays while the scores are made
             summary = score_folder(Registry(), folder, metrics=wanted, config=config, told=progress.judged)
     except BudgetExceeded as error:
-        click.echo(stopped_line(error, config.asking, "the same command and a higher limit"), err=True)
+        click.echo(stopped_line(error, config.asking), err=True)
         return 1
     finally:
         progress.stop()

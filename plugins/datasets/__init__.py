@@ -53,6 +53,18 @@ def harness_datasets() -> Iterable[Component]:
         options=at + "movielens:Options",
     )
     yield Component(
+        "crsarena-eval",
+        at + "crsarena_eval:CrsArenaEval",
+        summary="CRSArena-Eval: people's scores of dialogues with nine recommenders, for harness metaeval (2025)",
+        options=at + "crsarena_eval:Options",
+    )
+    yield Component(
+        "ab-redial",
+        at + "ab_redial:AbRedial",
+        summary="AB-ReDial: people's scores of ReDial dialogues and turns, for harness metaeval (TOIS 2023)",
+        options=at + "ab_redial:Options",
+    )
+    yield Component(
         "jsonl",
         at + "jsonl.dataset:Jsonl",
         summary="your own data in the documented JSON lines format, without code",
