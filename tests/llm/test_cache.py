@@ -97,6 +97,21 @@ def test_read_never_writes_and_off_never_looks(serve, tmp_path):
     assert server.stats.requests == 4
 
 
+def test_a_cache_on_a_medium_that_cannot_be_written(tmp_path):
+    """As left on a read-only disk: the database alone, without the files that SQLite makes beside it."""
+    path = tmp_path / "shelf" / "llm.sqlite"
+    filled(path)
+    assert not path.with_name("llm.sqlite-wal").exists()
+    path.parent.chmod(0o500)
+    try:
+        entry = run(Cache(path, "read").get(b"key 7"))
+    finally:
+        path.parent.chmod(0o700)
+    assert entry is not None
+    assert entry.completion is not None
+    assert entry.completion.text.startswith("text")
+
+
 def test_failures_are_not_kept(serve, tmp_path):
     server = serve(faults=lambda number, body: Fault("status", 500) if number == 1 else None)
     layers = cached(tmp_path / "llm.sqlite", retries=0)

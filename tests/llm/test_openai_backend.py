@@ -186,3 +186,9 @@ def test_usage_is_what_the_server_reports(serve):
     server = serve(reply=lambda body: "a b c")
     usage = run(connect(server).chat(ask("one two"))).usage
     assert (usage.calls, usage.prompt_tokens, usage.completion_tokens, usage.cost) == (1, 2 + 4, 3, 0.0)
+
+
+def test_a_proxy_is_not_asked_for_this_machines_own_server(serve, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run(connect(serve()).chat(ask())).text
