@@ -22,7 +22,7 @@ _APOSTROPHES = dict.fromkeys(map(ord, "'’‘´\u02bc"))
 # ("Samuel L. Jackson", "Jill St. John").
 _CLAUSE = re.compile(
     r"(?<!\b[A-HJ-Z])(?<!\b(?:Dr|Mr|Ms|St))\.|[;!?\n]"
-    r"|,?\s+\b(?:but|though|although|however|except|instead|rather than)\b|,\s+(?=not\b|no\b)"
+    r"|(?<!\s),?\s+\b(?:but|though|although|however|except|instead|rather than)\b|,\s+(?=not\b|no\b)"
 )
 _NEGATION = re.compile(
     r"\b(?:not|no|never|without|hate[ds]?|dislike[ds]?|avoid|tired of|sick of|enough|nothing|nor|less|skip|can['’]?t stand"

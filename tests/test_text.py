@@ -137,6 +137,18 @@ def test_statements_have_the_polarity_of_their_clause(text: str, expected: list[
     assert said(text) == expected
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("unit", [" ", "\t\n", ", ", "no ", "a'", "a\u0301", "but ", "not only "])
+def test_hostile_texts_cost_no_more_than_others(unit: str) -> None:
+    """A pattern that backtracks over blanks would hold up every dialogue of a run: such texts come from strangers' models."""
+    AttributeIndex(FILMS).statements((unit * 20_000)[:20_000])
+
+
+def test_a_blank_more_changes_no_clause() -> None:
+    assert said("horror   but \n not comedy") == [("genre", "Horror", 1), ("genre", "Comedy", -1)]
+    assert said("not horror , but comedy") == [("genre", "Horror", -1), ("genre", "Comedy", 1)]
+
+
 def test_facets_limit_the_search() -> None:
     limited = AttributeIndex(FILMS, facets=["genre"])
     assert limited.facets == ("genre",)
