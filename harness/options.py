@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from harness.errors import UsageError
+from harness.errors import PluginError, UsageError
 from harness.registry import Entry, Registry
 
 
@@ -53,7 +53,9 @@ def convert(cls: type[msgspec.Struct], where: str, raw: Mapping[str, Any]) -> An
         values[name] = _sequence(fields[name].type, value)
     try:
         built = msgspec.convert(values, cls, strict=False, str_keys=True)
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
+    except TypeError as error:  # of the struct itself, not of a value
+        raise PluginError(f"{entry.component.options} of {entry.distribution} can't be used: {error}") from None
+    except (msgspec.ValidationError, ValueError) as error:
         raise UsageError(f"{where}: {_readable(error, values, fields)}") from None
     for name in fields:
         value = getattr(built, name)

@@ -26,11 +26,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     note: str | None = None
 
 
+class Impossible(msgspec.Struct):
+    depth: Annotated[int | None, msgspec.Meta(ge=1)] = 3  # msgspec wants the range inside of the alternative
+
+
 @pytest.fixture
 def entry(monkeypatch: pytest.MonkeyPatch) -> Entry:
     module = ModuleType("options_of_a_test")
     module.Options = Options
     module.NotAStruct = dict
+    module.Impossible = Impossible
     monkeypatch.setitem(sys.modules, module.__name__, module)
     component = Component("bm", "options_of_a_test:Any", options="options_of_a_test:Options")
     return Entry("recommender", component, "some-dist", "1")
@@ -102,9 +107,12 @@ def test_a_component_without_options_takes_none(entry: Entry) -> None:
     assert options.as_dict(None) == {}
 
 
-def test_options_that_are_no_struct_are_the_plugins_fault(entry: Entry) -> None:
-    component = msgspec.structs.replace(entry.component, options="options_of_a_test:NotAStruct")
-    with pytest.raises(PluginError, match=r"some-dist is no msgspec\.Struct"):
+@pytest.mark.parametrize(
+    ("name", "words"), [("NotAStruct", r"is no msgspec\.Struct"), ("Impossible", "can't be used: Can only")]
+)
+def test_options_that_no_value_could_fit_are_the_plugins_fault(entry: Entry, name: str, words: str) -> None:
+    component = msgspec.structs.replace(entry.component, options=f"options_of_a_test:{name}")
+    with pytest.raises(PluginError, match=f"of some-dist {words}"):
         build(msgspec.structs.replace(entry, component=component))
 
 
