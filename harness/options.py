@@ -54,7 +54,7 @@ def convert(cls: type[msgspec.Struct], where: str, raw: Mapping[str, Any]) -> An
     try:
         built = msgspec.convert(values, cls, strict=False, str_keys=True)
     except TypeError as error:  # of the struct itself, not of a value
-        raise PluginError(f"{entry.component.options} of {entry.distribution} can't be used: {error}") from None
+        raise PluginError(f"{where}: its options class {cls.__name__} can't be used: {error}") from None
     except (msgspec.ValidationError, ValueError) as error:
         raise UsageError(f"{where}: {_readable(error, values, fields)}") from None
     for name in fields:

@@ -108,11 +108,11 @@ def test_a_component_without_options_takes_none(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("NotAStruct", r"is no msgspec\.Struct"), ("Impossible", "can't be used: Can only")]
+    ("name", "words"), [("NotAStruct", r"is no msgspec\.Struct"), ("Impossible", "class Impossible can't be used: Can only")]
 )
 def test_options_that_no_value_could_fit_are_the_plugins_fault(entry: Entry, name: str, words: str) -> None:
     component = msgspec.structs.replace(entry.component, options=f"options_of_a_test:{name}")
-    with pytest.raises(PluginError, match=f"of some-dist {words}"):
+    with pytest.raises(PluginError, match=words):
         build(msgspec.structs.replace(entry, component=component))
 
 
