@@ -12,6 +12,7 @@ import msgspec
 
 from harness.api import DialogueRecord, KnowledgeLevel
 from harness.assembly import Assembly
+from harness.batching import is_async
 from harness.calls import Hosts
 from harness.config import RunConfig
 from harness.dialogue import Dialogue, Rules
@@ -125,7 +126,8 @@ async def play(
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
     finally:
-        await hosts.finish([model.close for model in {id(m): m for m in assembly.models.values()}.values()])
+        components = [c for c in assembly.instances.values() if is_async(getattr(c, "close", None))]
+        await hosts.finish([part.close for part in {id(p): p for p in (*components, *assembly.models.values())}.values()])
 
 
 def _jobs(assembly: Assembly, done: set[tuple[str, int]], schedule_seed: int | None) -> Iterator[tuple[int, int]]:

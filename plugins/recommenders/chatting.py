@@ -105,13 +105,17 @@ def listed(conversation: Conversation) -> tuple[str, ...]:
     return tuple(dict.fromkeys(i for m in conversation.messages for i in m.ranked if i not in turned_down))
 
 
-def schema_of(field: str, entries: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON schema of an answer {reasoning, FIELD, text}, in the subset that servers can hold a model to."""
+def schema_of(field: str, entries: Mapping[str, Any], least: int = 0) -> dict[str, Any]:
+    """The JSON schema of an answer {reasoning, FIELD, text}, in the subset that servers can hold a model to. FIELD is a list of
+    at least so many `entries`."""
+    array: dict[str, Any] = {"type": "array", "items": dict(entries)}
+    if least:
+        array["minItems"] = least
     return {
         "type": "object",
         "properties": {
             "reasoning": {"type": "string"},
-            field: {"type": "array", "items": dict(entries)},
+            field: array,
             "text": {"type": "string"},
         },
         "required": ["reasoning", field, "text"],

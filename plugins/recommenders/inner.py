@@ -65,6 +65,10 @@ class Inner:
         items = tuple(dict.fromkeys(i for i in checked.items if self._catalogue.get(i) is not None))
         return msgspec.structs.replace(checked, items=items, usage=None)
 
+    async def close(self) -> None:
+        if is_async(getattr(self._recommender, "close", None)):
+            await self._recommender.close()
+
     async def _call(self, conversation: Conversation, k: int) -> Any:
         if self._batched is not None:
             flow, batcher = self._batchers.get()

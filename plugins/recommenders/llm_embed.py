@@ -112,6 +112,9 @@ class LlmEmbed:
             return Recommendation(text=QUESTION)
         return Recommendation(tuple(item.id for item in items), reply(items), scores=tuple(scores[best].tolist()))
 
+    async def close(self) -> None:
+        await self._embedder.close()
+
     def query(self, conversation: Conversation) -> str:
         """The end of what tells about the seeker, one message per line."""
         lines = [" ".join(message.text.split()) for message, _ in evidence(conversation)]

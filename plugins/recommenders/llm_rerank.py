@@ -89,7 +89,9 @@ class LlmRerank(ChatRecommender):
         asked = min(k, len(candidates))
         values = {"candidates": "\n".join(_line(number, item) for number, item in enumerate(candidates, 1))}
         identifiers = {"type": "string", "enum": [_identifier(number) for number in range(1, len(candidates) + 1)]}
-        completion = await self.llm.chat(self.request(conversation, asked, schema_of("ranking", identifiers), **values))
+        completion = await self.llm.chat(
+            self.request(conversation, asked, schema_of("ranking", identifiers, least=1), **values)
+        )
         ranking, text, reasoning = _read(completion, len(candidates))
         chosen = [candidates[number - 1] for number in ranking]
         items = list({item.id: item for item in (*chosen, *best_first)}.values())[:k]
@@ -99,6 +101,9 @@ class LlmRerank(ChatRecommender):
         return Recommendation(
             tuple(item.id for item in items), text or reply(items), reasoning=reasoning or None, state=found.state
         )
+
+    async def close(self) -> None:
+        await self._retriever.close()
 
 
 def _identifier(number: int) -> str:

@@ -57,7 +57,7 @@ def turn(recommender: Any, conversation: Conversation, k: int = 3) -> Any:
         try:
             return await recommender.recommend(conversation, k)
         finally:
-            await recommender._embedder.close()
+            await recommender.close()
 
     return asyncio.run(asyncio.wait_for(call(), 60))
 
@@ -154,7 +154,7 @@ def test_company_changes_nothing() -> None:
 
     async def together(recommender: Any) -> list[Any]:
         given = await asyncio.gather(*(recommender.recommend(conversation, 10) for conversation in talks))
-        await recommender._embedder.close()
+        await recommender.close()
         return given
 
     with serving(embedded) as server:
