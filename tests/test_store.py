@@ -191,7 +191,7 @@ def test_a_read_only_directory_is_told(tmp_path: Path) -> None:
             Store(folder)
     finally:
         if os.geteuid() == 0:
-            subprocess.run(["umount", str(folder)], check=True)
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
         else:
             folder.chmod(0o700)
 
@@ -215,7 +215,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
         if mounted.returncode != 0:
             pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
         yield disk
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
