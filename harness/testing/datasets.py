@@ -41,7 +41,7 @@ def hashes(make: Callable[[], Any], splits: Sequence[str] = SPLITS) -> list[str]
     for split in splits:
         try:
             found.append(_hash(make().load(split)))
-        except Exception:  # noqa: BLE001  that it doesn't load is another clause
+        except (Exception, SystemExit):  # noqa: BLE001  that it doesn't load is another clause
             found.append("")
     return found
 
@@ -54,7 +54,7 @@ def _examine(ledger: Ledger, make: Callable[[], Any], name: str, elsewhere: Call
     ledger.tried("made")
     try:
         dataset = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ledger.stop("made", told(error)) from error
     _card(ledger, dataset, name)
     _annotated(ledger, dataset)
@@ -98,7 +98,8 @@ def _card(ledger: Ledger, dataset: Any, name: str) -> None:
             # A user's own files may have nothing to cite.
             ledger.breach("card", f"{field} is {shown(value)}", mild=value == "" and field in ("citation", "homepage"))
     if name and card.name != name:
-        ledger.breach("card", f"its name is {card.name!r}, the component's is {name!r}")
+        # A loader of any files carries the name that the files say.
+        ledger.breach("card", f"its name is {card.name!r}, the component's is {name!r}", mild=True)
 
 
 def _annotated(ledger: Ledger, dataset: Any) -> None:
@@ -108,7 +109,7 @@ def _annotated(ledger: Ledger, dataset: Any) -> None:
     ledger.tried("annotated")
     try:
         labels = dataset.annotated()
-    except Exception as error:  # noqa: BLE001  a stranger's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         ledger.breach("annotated", told(error))
         return
     if not isinstance(labels, HumanLabels):
@@ -138,7 +139,7 @@ def _load(ledger: Ledger, dataset: Any) -> list[Split]:
             # A data set may have no validation or training split, or human scores alone; without either it is of no use.
             ledger.breach("loads", f"split {label}: {error}", mild=label != "test" or hasattr(dataset, "annotated"))
             continue
-        except Exception as error:  # noqa: BLE001  a stranger's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
             ledger.breach("loads", f"split {label}: {told(error)}")
             continue
         if not isinstance(split, Split) or not isinstance(split.catalogue, Catalogue):
@@ -154,7 +155,7 @@ def _load(ledger: Ledger, dataset: Any) -> list[Split]:
         dataset.load("no-such-split")
     except HarnessError:
         pass
-    except Exception as error:  # noqa: BLE001  a stranger's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         ledger.breach("refuses", f"it raised {told(error)}")
     else:
         ledger.breach("refuses", 'load("no-such-split") returned something')
@@ -205,7 +206,7 @@ def _types(ledger: Ledger, split: str, rows: Iterable[Any], kind: type[Any]) -> 
             if not isinstance(row, kind):
                 raise TypeError(f"{shown(row)} is no {kind.__name__}")
             decode(encode(row))
-        except Exception as error:  # noqa: BLE001  a stranger's objects
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's objects
             ledger.breach(
                 "well-formed", f"split {split}, {kind.__name__} {number} {shown(getattr(row, 'id', ''))}: {told(error)}"
             )
@@ -272,7 +273,7 @@ def _ceilings(ledger: Ledger, dataset: Any, splits: Sequence[Split]) -> None:
     rows = novel(played.scenarios)[:8]
     try:
         found = list(dataset.ceilings(msgspec.structs.replace(played, scenarios=rows)))
-    except Exception as error:  # noqa: BLE001  a stranger's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         ledger.breach("ceilings", f"on {len(rows)} rows of split {played.name}: {told(error)}")
         return
     for ceiling in found:

@@ -84,7 +84,7 @@ def _options(ledger: Ledger, registry: Registry, entry: Entry, given: Mapping[st
             defaults = options.build(registry, entry, {})
             recorded = options.as_dict(defaults)
             msgspec.json.encode(recorded)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ledger.stop("options", f"the defaults don't build: {told(error)}") from error
         _by_text(ledger, registry, entry, recorded, defaults)
     elif {f.name for f in msgspec.structs.fields(kind) if f.required} - set(given):

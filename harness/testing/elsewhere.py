@@ -18,14 +18,17 @@ from harness.registry import Kind, Registry
 
 LIMIT = 1800.0
 """Seconds that the process may take."""
-# Plugins are listed before anything else is imported, to see what listing alone imports.
+# One plugin is listed before anything else is imported, to see what listing it imports; its component may need the others.
 _PROGRAM = """
-import sys
+import os, sys
 from harness.registry import Registry
-registry = Registry()
+everybody = os.environ.get("HARNESS_PLUGINS", "")
+os.environ["HARNESS_PLUGINS"] = sys.argv[3]
+Registry()
 listed = list(sys.modules)
+os.environ["HARNESS_PLUGINS"] = everybody
 from harness.testing.elsewhere import main
-main(registry, listed, *sys.argv[1:])
+main(listed, *sys.argv[1:3])
 """
 
 
@@ -38,8 +41,8 @@ class Task(msgspec.Struct, frozen=True):
     k: int
     timeout: float
     llm: Choice | None = None
-    plugins: tuple[str, ...] = ()
-    """Distributions that are needed; others are left out."""
+    calls: bool = True
+    """False: only list the plugin."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -50,18 +53,21 @@ class Answer(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-def ask_elsewhere(task: Task) -> Answer:
-    """Run a task in another process. Raises RuntimeError with the end of its error output when it fails."""
+def ask_elsewhere(task: Task, distribution: str) -> Answer:
+    """Run a task in another process, for a component of that distribution.
+
+    Raises RuntimeError with the end of its error output when it fails.
+    """
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     paths = os.pathsep.join(filter(None, sys.path))
-    env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths, "HARNESS_PLUGINS": ",".join(task.plugins)}
+    env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths}
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         question, answer = Path(folder, "task.json"), Path(folder, "answer.json")
         question.write_bytes(msgspec.json.encode(task))
         try:
             done = subprocess.run(
                 # -P: a folder of the current one must not hide a module, here no more than in the installed command
-                [sys.executable, "-P", "-c", _PROGRAM, str(question), str(answer)], env=env, timeout=LIMIT,
+                [sys.executable, "-P", "-c", _PROGRAM, str(question), str(answer), distribution], env=env, timeout=LIMIT,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
@@ -72,13 +78,13 @@ def ask_elsewhere(task: Task) -> Answer:
         return msgspec.json.decode(answer.read_bytes(), type=Answer)
 
 
-def main(registry: Registry, listed: Iterable[str], question: str, answer: str) -> None:
+def main(listed: Iterable[str], question: str, answer: str) -> None:
     """The other process: reads a task from one file and writes the answer to the other."""
     task = msgspec.json.decode(Path(question).read_bytes(), type=Task)
     packages = sorted({name.partition(".")[0] for name in listed})
     try:
-        content = Answer(digests(registry, task), packages)
-    except Exception as error:  # noqa: BLE001  a stranger's code
+        content = Answer(digests(Registry(), task) if task.calls else [], packages)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         content = Answer([], packages, f"{type(error).__name__}: {described(error)}")
     Path(answer).write_bytes(msgspec.json.encode(content))
 

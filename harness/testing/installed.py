@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from msgspec import structs
+
 from harness.assembly import load_split, resolve
 from harness.config import Choice, Transport
 from harness.errors import UsageError
@@ -50,15 +52,17 @@ def check_installed(
     findings: list[Finding] = []
     tried_on = world.name if world else "its own files"
     model = model_for(llm)
+    task = Task(kind, Choice(entry.full_name, given), dataset, K, timeout, llm)
+    other = cache(lambda: ask_elsewhere(task, entry.distribution))
     try:
         cls, built = declarations.check_declaration(ledger, registry, entry, given)
-        task = Task(kind, Choice(entry.full_name, given), dataset, K, timeout, llm, _needed(registry, entry, dataset))
-        other = cache(lambda: ask_elsewhere(task))
-        _light(ledger, entry, other)
         report = _kind_report(entry, lambda: cls(built), world, timeout, model, lambda: _digests(other()))
         findings, tried_on = list(report.findings), report.world
     except Stop:
         pass
+    # A component that hung here would hang there too: then the other process only lists.
+    asked = other.cache_info().currsize > 0
+    _light(ledger, entry, other if asked else lambda: ask_elsewhere(structs.replace(task, calls=False), entry.distribution))
     return Report(kind, entry.name, (*ledger.findings(), *findings), tried_on)
 
 
@@ -78,11 +82,6 @@ def model_for(choice: Choice | None) -> ChatModel:
     from harness.llm.layers import Layers
 
     return build(choice.name, choice.options, Layers())
-
-
-def _needed(registry: Registry, entry: Entry, dataset: Choice | None) -> tuple[str, ...]:
-    """The distributions that the other process needs."""
-    return (entry.distribution, *([] if dataset is None else [registry.find("dataset", dataset.name).distribution]))
 
 
 def _digests(answer: Answer) -> list[str]:

@@ -80,7 +80,7 @@ class _Examination:
         ledger.tried("made")
         try:
             metric, bare = self.make(), self.make()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ledger.stop("made", told(error)) from error
         _declares(ledger, metric)
         ledger.tried("prepares")
@@ -88,7 +88,7 @@ class _Examination:
         for instance, mentions in ((bare, {}), (metric, counts)):
             try:
                 instance.prepare(MetricSetup(self.world.catalogue, mentions, k, turns, k, self.model))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise ledger.stop("prepares", f"{'without' if mentions == {} else 'with'} popularity: {told(error)}") from error
         ledger.tried("leaves-input")
         if counts != self.mentions:
@@ -112,7 +112,7 @@ class _Examination:
                 (value,) = self.judging.each("checked", metric.score, [(view,)], lambda _: _where(view))
             else:
                 value = metric.score(view)
-        except Exception as error:  # noqa: BLE001  a stranger's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
             self.ledger.breach(clause, f"{_where(view)}: {told(error)}")
             return Unscored("it raised")
         if before and snapshot(view) != before:
@@ -186,7 +186,7 @@ class _Examination:
                 ledger.breach("scores-ranks", f"{len(views)} lists gave an array of shape {np.shape(values)}")
                 return
             rows = [values] * len(views) if isinstance(values, Unscored) else [float(value) for value in values]
-        except Exception as error:  # noqa: BLE001  a stranger's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
             ledger.breach("scores-ranks", told(error))
             return
         for view, row in zip(views, rows, strict=True):
@@ -220,7 +220,7 @@ class _Examination:
         views = [dialogue_view(r, self.scenarios[r.scenario], TURNS) for r in (best(self.world), worst(self.world))]
         try:
             answers = self.judging.each("checked", metric.prefer, [tuple(views), tuple(views[::-1])], lambda _: "a pair")
-        except Exception as error:  # noqa: BLE001  a stranger's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
             ledger.breach("prefers", told(error))
             return
         for answer in answers:

@@ -161,7 +161,7 @@ def check_state(ledger: Ledger, probe: Probe, state: Any) -> None:
     ledger.tried("state-json")
     try:
         msgspec.json.encode(state)
-    except Exception as error:  # noqa: BLE001  a stranger's object
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's object
         ledger.breach("state-json", f"{probe.label}: {shown(state)} can't be written as JSON ({error})")
 
 

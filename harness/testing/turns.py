@@ -76,7 +76,7 @@ def _make(trial: Trial) -> Any:
     trial.ledger.tried("made")
     try:
         return trial.make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise trial.ledger.stop("made", told(error)) from error
 
 
@@ -109,7 +109,7 @@ def _revision(ledger: Ledger, revision: Callable[[], Any]) -> None:
     try:
         first, second = revision(), revision()
         msgspec.json.encode(first)
-    except Exception as error:  # noqa: BLE001  a stranger's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         ledger.breach("declares", f"revision() must give JSON data: {told(error)}")
         return
     if first != second:
@@ -122,7 +122,7 @@ def _prepare(trial: Trial, instance: Any) -> None:
         try:
             if inspect.isawaitable(instance.prepare(trial.setup(tuple(trial.world.training)))):
                 raise TypeError("prepare() must be a plain method, not async")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise trial.ledger.stop("prepares", f"on {trial.world.name}: {told(error)}") from error
 
 
@@ -143,7 +143,7 @@ def _untrained(trial: Trial) -> None:
     except HarnessError as error:
         ledger.tried("prepares-untrained", f"it says why not: {told(error)}")
         return
-    except Exception as error:  # noqa: BLE001  a stranger's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         ledger.breach("prepares-untrained", f"prepare() raised {told(error)}")
         return
     probe = trial.probes(instance)[0]

@@ -173,6 +173,37 @@ def test_another_world(club: None, harness: Callable) -> None:
     assert json.loads(ran.out)["tried_on"] == "club"
 
 
+def test_with_a_language_model_of_ones_own(club: None, harness: Callable) -> None:
+    answer = {"text": "Older, please.", "action": "continue", "accepted": [], "mentioned": []}
+    Path("model.jsonl").write_text(json.dumps({"text": json.dumps(answer)}) + "\n", encoding="utf-8")
+    ran = harness("check", "profile-llm", "--llm", "scripted:model.jsonl", "--json")
+    assert ran.code == 0, ran.out
+    assert json.loads(ran.out)["tried_on"] == "the small world, with scripted:model.jsonl"
+    assert harness("check", "profile-llm", "--llm", "scripted:nowhere.jsonl").code == 2
+
+
+def test_files_of_ones_own(club: None, harness: Callable) -> None:
+    lines = [
+        {"format": "crs-harness", "version": 1, "name": "two-books", "licence": "CC0-1.0", "title": "Two books"},
+        {"type": "item", "id": "b1", "title": "The Salt Road"},
+        {"type": "item", "id": "b2", "title": "Nine Lanterns"},
+        *(
+            {
+                "type": "dialogue",
+                "id": split,
+                "split": split,
+                "messages": [{"role": "recommender", "text": "This?", "items": ["b2"], "recommended": True}],
+            }
+            for split in ("train", "validation", "test")
+        ),
+    ]
+    Path("books.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    ran = harness("check", "jsonl", "--opt", "path=books.jsonl", "--json")
+    assert ran.code == 0, ran.out
+    assert findings(ran.out)["same-elsewhere"]["state"] == "passed"
+    assert harness("check", "jsonl").code == 1, "without files there is nothing to say that it keeps the protocol"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

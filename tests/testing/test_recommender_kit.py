@@ -340,6 +340,17 @@ def test_one_that_hangs_is_ended_and_nothing_more_is_asked() -> None:
     assert report["same-again"].state == "skipped"
 
 
+class Leaves(Sound):
+    def prepare(self, setup: Any) -> None:
+        raise SystemExit(3)
+
+
+def test_one_that_ends_the_process_does_not_end_the_check() -> None:
+    report = check(Leaves)
+    assert failed(report) == {"prepares"}
+    assert "SystemExit" in report["prepares"].what
+
+
 class Offline(Sound):
     def recommend(self, conversation: Any, k: int) -> Recommendation:
         raise TransportError("503")
