@@ -38,7 +38,9 @@ class HfOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         int, msgspec.Meta(ge=1, description="tokens, prompts and answers, held at the same time, at most (memory)")
     ] = 65_536
     prefix_cache: Annotated[bool, msgspec.Meta(description="keep what was computed for the beginnings of prompts")] = True
-    threads: Annotated[int | None, msgspec.Meta(ge=1, description="CPU threads; none: as torch chooses")] = None
+    threads: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="CPU threads; none: as torch chooses")
+    ] = None
     exact: Annotated[
         bool,
         msgspec.Meta(description="float32 only: compute near ties alone, so that no text depends on what else is in the batch"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,3 +24,11 @@ def serve() -> Iterator[Callable[..., LlmServer]]:
     """`serve(latency=..., key=...)` starts a server that lives as long as the test."""
     with contextlib.ExitStack() as stack:
         yield lambda **options: stack.enter_context(serving(LlmServer(**options)))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random chat model, saved: `hf:{tiny_folder}`."""
+    from tests.llm import tiny_model
+
+    return tiny_model.make(tmp_path_factory.mktemp("tiny"))
