@@ -26,6 +26,7 @@ from harness.errors import (
     described,
 )
 from harness.llm.metering import meter
+from harness.llm.redact import redact
 from harness.workerloop import LoopHost
 from harness.workers import CallTimeout, ThreadHost
 
@@ -154,5 +155,5 @@ def _wait(retry_after: Any, pause: float) -> float:
 
 
 def _message(error: BaseException) -> str:
-    """The error's text without memory addresses, which differ between two equal runs."""
-    return _ADDRESS.sub("0x...", described(error))
+    """The error's text without memory addresses, which differ between two equal runs, and without keys."""
+    return redact(_ADDRESS.sub("0x...", described(error)))
