@@ -22,7 +22,8 @@ RULES = [
     {"match": "persuasive", "role": "system", "refuse": "content filter"},
     {"text": ['{"reason": "x", "score": 1}', '{"reason": "x", "score": 5}']},
 ]
-RUN = ("run", "--rec", "popularity", "--limit", "6", "-q", "--out", "mine")
+DATA = ("--dataset", "jsonl", "--dataset-opt", "path=books.jsonl")
+RUN = ("run", "--rec", "popularity", "--turns", "3", "-q", *DATA, "--out", "mine")
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("HARNESS_DATA", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     script(tmp_path / "judge.jsonl", RULES)
+    books(tmp_path / "books.jsonl")
 
     def run(*arguments: str) -> Ended:
         capsys.readouterr()
@@ -52,6 +54,19 @@ def server() -> Iterator[LlmServer]:
 def script(path: Path, rules: list[dict[str, Any]]) -> str:
     path.write_text("\n".join(map(json.dumps, rules)) + "\n", encoding="utf-8")
     return f"scripted:{path}"
+
+
+def books(path: Path) -> None:
+    """Twelve books and six test cases."""
+    genres = ("travel", "mystery", "science")
+    lines: list[dict[str, Any]] = [{"format": "crs-harness", "version": 1, "name": "books", "licence": "CC0-1.0"}]
+    for n in range(12):
+        lines.append({"type": "item", "id": f"b{n}", "title": f"The Book {n}", "attributes": {"genre": [genres[n % 3]]}})
+    for n in range(9):
+        recommended = {"role": "recommender", "text": "Try it.", "items": [f"b{n}"], "recommended": True}
+        messages = [{"role": "seeker", "text": f"Some {genres[n % 3]}, please."}, recommended]
+        lines.append({"type": "dialogue", "id": f"d{n}", "split": "train" if n > 5 else "test", "messages": messages})
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
 
 
 def summary(folder: str = "mine") -> Any:
@@ -125,9 +140,9 @@ def test_a_spent_budget_stops_the_judging_and_the_cache_has_what_was_judged(harn
     before = Path("mine/summary.json").read_bytes()
     command = ("score", "mine", "--metric", "judge-satisfaction", "--judge-llm", "scripted:judge.jsonl", "--concurrency", "1")
     cached = (*command, "--cache", "read-write", "--cache-file", "answers.sqlite")
-    code, _, err = harness(*cached, "--max-tokens", "4500")
+    code, _, err = harness(*cached, "--max-tokens", "3800")
     assert code == 1
-    assert "stopped: --max-tokens 4500" in err
+    assert "stopped: --max-tokens 3800" in err
     assert "in the response cache" in err
     assert Path("mine/summary.json").read_bytes() == before, "a part of the judgements is no score"
     assert harness(*cached)[0] == 0
@@ -194,7 +209,7 @@ def test_the_dry_run_counts_judgements(harness: Harness) -> None:
 
 def test_two_runs_before_a_judge(harness: Harness, tmp_path: Path) -> None:
     harness(*RUN)
-    harness("run", "--rec", "random", "--limit", "6", "-q", "--out", "other")
+    harness("run", "--rec", "random", "--turns", "3", "-q", *DATA, "--out", "other")
     first = script(tmp_path / "first.jsonl", [{"text": '{"reason": "x", "better": "A"}'}])
     code, out, _ = harness("compare", "mine", "other", "--metric", "sr", "--judge", first)
     assert code == 0
