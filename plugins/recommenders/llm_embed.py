@@ -44,7 +44,8 @@ class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True
         str, msgspec.Meta(description="of openai:MODEL: the environment variable with the key; none: no key is sent")
     ] = "OPENAI_API_KEY"
     dimensions: Annotated[
-        int | None, msgspec.Meta(ge=1, description="of openai:MODEL: length of the vectors, where the model can choose")
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="of openai:MODEL: length of the vectors, where the model can choose"),
     ] = None
     price: Annotated[float, msgspec.Meta(ge=0, description="of openai:MODEL: dollars per million tokens, for the records")] = (
         0.0
