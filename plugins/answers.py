@@ -10,7 +10,7 @@ import msgspec
 from harness.errors import ComponentFault
 from harness.llm.api import Completion
 
-_FENCE: Final = re.compile(r"\A```(?:json)?[ \t]*\n?(.*?)\n?[ \t]*```\Z", re.DOTALL | re.IGNORECASE)
+_FENCE: Final = "```"
 _THOUGHT: Final = re.compile(r"\A<think>(.*?)</think>\s*", re.DOTALL)
 _SHOWN: Final = 120
 
@@ -27,8 +27,15 @@ def unwrapped(completion: Completion) -> tuple[str, str]:
     answer = text[thoughts.end() :].strip() if thoughts else text
     if not answer:
         raise ComponentFault("empty", "the model answered nothing")
-    fenced = _FENCE.match(answer)
-    return (fenced.group(1) if fenced else answer), (thoughts.group(1).strip() if thoughts else "")
+    return _unfenced(answer), (thoughts.group(1).strip() if thoughts else "")
+
+
+def _unfenced(answer: str) -> str:
+    """What stands inside of one code fence around everything."""
+    if len(answer) < 2 * len(_FENCE) or not (answer.startswith(_FENCE) and answer.endswith(_FENCE)):
+        return answer
+    inside = answer[len(_FENCE) : -len(_FENCE)]
+    return (inside[4:] if inside[:4].lower() == "json" else inside).strip()
 
 
 def decoded(completion: Completion, kind: type[T]) -> T:

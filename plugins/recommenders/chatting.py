@@ -21,8 +21,10 @@ LONGEST_REASONING: Final = 20_000
 
 PromptPath = Annotated[str, msgspec.Meta(description="path of another prompt file (TOML); empty: the one that comes with it")]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2, description="sampling temperature of the model; 0: greedy")]
-MaxTokens = Annotated[int, msgspec.Meta(ge=16, description="tokens that an answer may have, its JSON form included")]
-MAX_TOKENS: Final = 768
+MaxTokens = Annotated[
+    Annotated[int, msgspec.Meta(ge=16)] | None,
+    msgspec.Meta(description="tokens that an answer may have, its JSON form included; none: 300, and 24 per item asked for"),
+]
 
 
 class ChatOptions(Protocol):
@@ -33,7 +35,7 @@ class ChatOptions(Protocol):
     @property
     def temperature(self) -> float: ...
     @property
-    def max_tokens(self) -> int: ...
+    def max_tokens(self) -> int | None: ...
 
 
 class ChatRecommender:
@@ -64,6 +66,7 @@ class ChatRecommender:
 
     def request(self, conversation: Conversation, k: int, schema: Mapping[str, Any], **values: str) -> ChatRequest:
         """What the model is asked. What stays the same over the turns comes first, so that a server can use it again."""
+        limit = self.chat_options.max_tokens
         values = {
             "noun": self.noun,
             "k": str(k),
@@ -77,7 +80,7 @@ class ChatRecommender:
                 ChatMessage("system", self.prompt.text("system", **values)),
                 ChatMessage("user", self.prompt.text("user", **values)),
             ),
-            max_tokens=self.chat_options.max_tokens,
+            max_tokens=300 + 24 * k if limit is None else limit,
             temperature=self.chat_options.temperature,
             seed=conversation.seed,
             schema=dict(schema),

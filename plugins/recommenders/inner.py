@@ -51,7 +51,8 @@ class Inner:
         self._catalogue = setup.catalogue
         if setup.cache_dir is not None:
             setup = msgspec.structs.replace(setup, cache_dir=setup.cache_dir / "retriever")
-        self._recommender.prepare(setup)
+        if hasattr(self._recommender, "prepare"):
+            self._recommender.prepare(setup)
 
     async def recommend(self, conversation: Conversation, k: int) -> Recommendation:
         """Its answer for the conversation with its own state; known items only, each once.

@@ -16,7 +16,6 @@ from .. import quoting
 from ..answers import decoded, malformed, unwrapped
 from .chatting import (
     LONGEST_REASONING,
-    MAX_TOKENS,
     ChatRecommender,
     MaxTokens,
     PromptPath,
@@ -46,7 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = True
     prompt: PromptPath = ""
     temperature: Temperature = 0.0
-    max_tokens: MaxTokens = MAX_TOKENS
+    max_tokens: MaxTokens = None
 
 
 class _Object(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ import msgspec
 from harness.api import Conversation, Item, Recommendation, RecommenderSetup
 
 from . import naming
-from .chatting import MAX_TOKENS, ChatRecommender, MaxTokens, PromptPath, Temperature, schema_of
+from .chatting import ChatRecommender, MaxTokens, PromptPath, Temperature, schema_of
 from .evidence import ListOptions, excluded_ids
 from .grounding import THRESHOLD, Grounder
 from .reply import reply
@@ -29,7 +29,7 @@ class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = THRESHOLD
     prompt: PromptPath = ""
     temperature: Temperature = 0.0
-    max_tokens: MaxTokens = MAX_TOKENS
+    max_tokens: MaxTokens = None
 
 
 class LlmZeroshot(ChatRecommender):

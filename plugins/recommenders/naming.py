@@ -13,7 +13,7 @@ from ..answers import decoded, malformed, unwrapped
 from .chatting import LONGEST_REASONING
 
 _MOST: Final = 200
-_NUMBERED: Final = re.compile(r"[ \t]*(?:[*_]{2})?(\d{1,4})[.)][ \t]*(?:[*_]{2}[ \t]+)?(\S.*?)[ \t]*", re.ASCII)
+_NUMBERED: Final = re.compile(r"(?:[*_]{2})?(\d{1,4})[.)][ \t]*(?:[*_]{2}[ \t]+)?(\S.*)", re.ASCII)
 # The title is what is marked as one, else what ends in a year, else the line.
 _MARKED: Final = re.compile(r"(\*\*|__|\*|_|[\"“«])(?P<title>.+?)(?:\1|[\"”»])(?P<year>[ \t]*\(\d{4}\))?")
 _DATED: Final = re.compile(r".*?\S[ \t]*\(\d{4}\)")
@@ -70,7 +70,7 @@ def numbered(text: str) -> tuple[str, ...]:
 
     Of a line it is what stands in bold, in italics or in quotes, with its year; else all up to the first year; else all.
     """
-    lines = [match for match in map(_NUMBERED.fullmatch, text.splitlines()) if match]
+    lines = [match for match in (_NUMBERED.fullmatch(line.strip()) for line in text.splitlines()) if match]
     if not 0 < len(lines) <= _MOST or [int(match[1]) for match in lines] != list(range(1, len(lines) + 1)):
         return ()
     return tuple(_title(match[2]) for match in lines)

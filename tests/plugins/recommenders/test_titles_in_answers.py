@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import ComponentFault
 from harness.llm.api import Completion
-from harness_plugins.recommenders.naming import read
+from harness_plugins.recommenders.naming import Answer, read
 
 
 def titles(text: str) -> tuple[str, ...]:
@@ -86,3 +88,65 @@ def test_no_answer_is_empty(text: str) -> None:
     with pytest.raises(ComponentFault) as caught:
         read(Completion(text))
     assert caught.value.kind == "empty"
+
+
+def outcome(text: str) -> Answer | ComponentFault:
+    try:
+        return read(Completion(text))
+    except ComponentFault as fault:
+        return fault
+
+
+PIECES = st.sampled_from(
+    [
+        "```",
+        "json",
+        "<think>",
+        "</think>",
+        "[",
+        "]",
+        "{",
+        "}",
+        '"titles":',
+        '"x"',
+        "1.",
+        "2)",
+        "**",
+        " ",
+        "\n",
+        "C01",
+        "(1979)",
+        "\ud800",
+    ]
+)
+
+
+@given(st.lists(PIECES | st.text(max_size=5), max_size=30).map("".join))
+def test_any_answer_is_read_or_refused(text: str) -> None:
+    got = outcome(text)
+    if isinstance(got, ComponentFault):
+        assert got.kind in ("malformed", "empty")
+    else:
+        assert all(isinstance(title, str) for title in got.titles)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```" + " " * 3_000_000,
+        "```\n" + " \n" * 1_000_000 + "x",
+        "1. a" + " " * 3_000_000 + "b",
+        "1. **" + "a" * 3_000_000,
+        "1. " + "_" * 3_000_000,
+        "1. " + "a (" * 1_000_000,
+        "1." + "\t" * 3_000_000,
+        "<think>" * 400_000,
+        "[" * 1_000_000,
+        '{"titles": ' * 100_000,
+    ],
+    ids=range(10),
+)
+def test_very_long_answers_take_no_longer_than_reading_them(text: str) -> None:
+    """The suite's time limit would end what is quadratic."""
+    got = outcome(text)
+    assert not isinstance(got, ComponentFault) or len(str(got)) < 1000
