@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Examples:
   harness check mine                          on a small world that needs no file
   harness check mine --opt depth=3            with another option than the default
-  harness check mine --dataset cinema         on that catalogue and its first scenarios
-  harness check persona --llm openai:gpt-4o-mini   with a real language model in place of a stub
+  harness check mine --dataset cinema         on that catalogue and some of its scenarios
+  harness check persona --llm openai:MODEL    with a real language model in place of a stub
   harness check ndcg@10 --json                a metric, for machines
   harness check jsonl --opt path=my.jsonl     a data set: every split is loaded
 """,
@@ -73,6 +73,8 @@ def command(
     given = _given(name, entries, pairs)
     if dataset_opt and not dataset:
         raise UsageError("--dataset-opt was given without --dataset")
+    if dataset and any(entry.kind == "dataset" for entry in entries):
+        raise UsageError("a data set is checked on its own files: leave out --dataset; --opt gives its options")
     if llm_opt and not llm:
         raise UsageError("--llm-opt was given without --llm")
     how: dict[str, Any] = {

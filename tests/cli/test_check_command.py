@@ -217,6 +217,7 @@ def test_files_of_ones_own(club: None, harness: Callable) -> None:
         (("bm25", "--dataset-opt", "a=1"), "without --dataset"),
         (("bm25", "--dataset", "nowhere"), "unknown dataset 'nowhere'"),
         (("bm25", "--llm-opt", "a=1"), "without --llm"),
+        (("club", "--dataset", "club"), "its own files"),
     ],
 )
 def test_wrong_requests_end_with_2_and_say_what_to_write(
