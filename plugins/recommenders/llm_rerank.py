@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
@@ -26,6 +27,7 @@ from .inner import Inner
 from .reply import reply
 
 _MOST: Final = 1000
+_REMEMBERED: Final = 8_192
 _VALUES: Final = 3
 """Values of a facet that a candidate's line shows."""
 _ID: Final = re.compile(r"\s*\[?\s*[Cc]?0*(\d{1,4})\s*\]?\s*")
@@ -75,6 +77,9 @@ class LlmRerank(ChatRecommender):
 
     def prepare(self, setup: RecommenderSetup) -> None:
         super().prepare(setup)
+        # The same items are candidates again and again, and to quote one takes as long as all the rest of a call.
+        catalogue = setup.catalogue
+        self._described = lru_cache(maxsize=_REMEMBERED)(lambda item_id: _described(catalogue[catalogue.position(item_id)]))
         self._retriever.prepare(msgspec.structs.replace(setup, k=max(setup.k, self._options.candidates)))
 
     async def recommend(self, conversation: Conversation, k: int) -> Recommendation:
@@ -86,7 +91,8 @@ class LlmRerank(ChatRecommender):
         if self._options.shuffle:
             random.Random(f"{conversation.seed} {conversation.turn} candidates").shuffle(candidates)
         asked = min(k, len(candidates))
-        values = {"candidates": "\n".join(_line(number, item) for number, item in enumerate(candidates, 1))}
+        lines = (f"[{_identifier(n)}] {self._described(item.id)}" for n, item in enumerate(candidates, 1))
+        values = {"candidates": "\n".join(lines)}
         identifiers = {"type": "string", "enum": [_identifier(number) for number in range(1, len(candidates) + 1)]}
         completion = await self.llm.chat(
             self.request(conversation, asked, schema_of("ranking", identifiers, least=1), **values)
@@ -109,10 +115,10 @@ def _identifier(number: int) -> str:
     return f"C{number:02d}"
 
 
-def _line(number: int, item: Item) -> str:
-    """ "[C01] Alien (1979) | genre: horror, science fiction | director: Ridley Scott"."""
+def _described(item: Item) -> str:
+    """ "Alien (1979) | genre: horror, science fiction | director: Ridley Scott"."""
     facets = (quoting.facts({facet: values}, _VALUES) for facet, values in item.attributes.items() if values)
-    return " | ".join((f"[{_identifier(number)}] {quoting.title(item)}", *facets))
+    return " | ".join((quoting.title(item), *facets))
 
 
 def _read(completion: Completion, count: int) -> tuple[list[int], str, str]:
