@@ -2,7 +2,8 @@
 
 Tiny random models, made here. Bare generate gets its prompts as ready token ids, padded to a batch; the backend gets messages,
 as in a run. Both decode greedily until the end token or the limit; tokens are counted up to the end token. Every round has
-prompts of its own, so that nothing is known from the round before.
+prompts of its own, so that nothing is known from the round before. Both compute in one thread: at this size a second one waits
+for the first more than it helps, and on a busy machine the waiting is all that one measures.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ SIZES = ({"hidden": 64, "layers": 2}, {"hidden": 128, "layers": 4})
 
 def main() -> list[dict[str, Any]]:
     """Rows: tokens per second one at a time and 64 at once, bare and through the backend; then prefix reuse; then exactness."""
+    import torch
+
+    torch.set_num_threads(1)
     rows = []
     for size in SIZES:
         with tempfile.TemporaryDirectory() as name:
@@ -42,7 +46,7 @@ def prompts(count: int, round_: int) -> list[tuple[ChatMessage, ...]]:
 
 
 def _throughput(folder: Path) -> list[dict[str, Any]]:
-    model = HfModel(str(folder))
+    model = HfModel(str(folder), HfOptions(threads=1))
     loaded = model._worker.load()
     parameters = sum(p.numel() for p in loaded.model.parameters()) / 1e6
 
@@ -86,7 +90,7 @@ def _throughput(folder: Path) -> list[dict[str, Any]]:
 
 def _turns(folder: Path) -> list[dict[str, Any]]:
     """Dialogues of several turns, each prompt repeating the one before: what keeping the computed beginnings brings."""
-    models = {kept: HfModel(str(folder), HfOptions(prefix_cache=kept)) for kept in (False, True)}
+    models = {kept: HfModel(str(folder), HfOptions(prefix_cache=kept, threads=1)) for kept in (False, True)}
     for model in models.values():
         model.load()
     speeds = _speeds({f"{TURNS} turns, prefix cache {k}": lambda r, m=m: asyncio.run(_play(m, r)) for k, m in models.items()})
@@ -103,7 +107,7 @@ def _exactness(folder: Path) -> list[dict[str, Any]]:
     """Texts of each request alone and among 63 others, greedy and sampled; how often a choice was made again alone."""
     rows = []
     for what, temperature in (("greedy", 0.0), ("temperature 1, top_p .9", 1.0)):
-        model = HfModel(str(folder))
+        model = HfModel(str(folder), HfOptions(threads=1))
         asked = [
             ChatRequest(m, max_tokens=LIMIT, temperature=temperature, top_p=0.9, seed=n)
             for n, m in enumerate(prompts(DIALOGUES, 7))
@@ -165,7 +169,7 @@ def _largest_error(folder: Path) -> float:
 
     from harness.llm import hf_cache
 
-    model = HfModel(str(folder))
+    model = HfModel(str(folder), HfOptions(threads=1))
     loaded = model._worker.load()
     rows = [_ids(loaded.tokenizer, messages) for messages in prompts(DIALOGUES, 9)]
     lengths, width, worst = [len(row) - 1 for row in rows], max(map(len, rows)) - 1, 0.0

@@ -105,7 +105,7 @@ def load(folder: Path, adapter: Path | None, template: str | None, options: HfOp
     if adapter is not None and importlib.util.find_spec("peft") is None:
         raise LlmError(f"option adapter={options.adapter} needs the package peft: pip install peft")
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with _quiet(), _explained(folder):
+    with _quiet(), _explained():
         tokenizer = AutoTokenizer.from_pretrained(str(folder), **safe)
         model = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=getattr(torch, dtype), use_safetensors=True, device_map=options.device_map, **safe
@@ -171,25 +171,22 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explained() -> Iterator[None]:
+    """What can go wrong with a stranger's files, in one line."""
     try:
         yield
     except LlmError:
         raise
-    except MemoryError:
-        raise LlmError(f"{folder}: not enough memory to load it") from None
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":
-            raise LlmError(
-                f"{folder} doesn't fit on the device: use device_map=auto, another device or a smaller model"
-            ) from None
-        text = described(error, 300)
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            raise LlmError("it doesn't fit into memory: take another device, device_map=auto or a smaller model") from None
+        text = described(error)
         if "trust_remote_code" in text:
             raise LlmError(
-                f"{folder} needs code of its own (trust_remote_code), which the harness never runs; serve it, and use"
-                " openai:MODEL with base_url=..."
+                "it needs code of its own (trust_remote_code), which the harness never runs; serve it, and use openai:MODEL"
+                " with base_url=..."
             ) from None
-        raise LlmError(f"{folder} can't be loaded: {type(error).__name__}: {text}") from error
+        raise LlmError(f"it can't be loaded: {type(error).__name__}: {text[:300]}") from error
 
 
 @contextlib.contextmanager

@@ -25,6 +25,15 @@ from tests.llm import tiny_model
 from tests.llm.asking import ask, quick, run
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine cost more than they bring."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @contextmanager
 def opened(folder: Path, **options: Any) -> Iterator[HfModel]:
     """A model that is closed in the end."""
