@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.arguments import dataset_opt, json_option, judge_options
+from harness.cli.arguments import json_option, judge_options
 
 
 @click.command(
@@ -15,13 +15,12 @@ from harness.cli.arguments import dataset_opt, json_option, judge_options
 Examples:
   harness metaeval --dataset crsarena-eval --metric distinct-2 --metric reply-words      offline, no model
   harness metaeval --dataset crsarena-eval --metric judge-satisfaction --judge-llm openai:gpt-4o-mini --cache read-write
-  harness metaeval --dataset crsarena-eval --metric persuasiveness --aspect explanation --aspect dialogue_overall --llm-opt \\
-      base_url=http://localhost:8000/v1 --judge-llm openai:MODEL
+  harness metaeval --dataset crsarena-eval --metric persuasiveness --aspect explanation --judge-llm hf:MODEL --limit 100
   harness metaeval --dataset ab-redial --metric reply-words --aspect relevance --json
 """,
 )
 @click.option("--dataset", metavar="NAME", required=True, help="A data set with human scores: crsarena-eval, ab-redial, ...")
-@dataset_opt()
+@click.option("--dataset-opt", metavar="K=V", multiple=True, help="An option of the data set; `harness show NAME` lists them.")
 @click.option("--metric", "metrics", metavar="NAME[@K]", multiple=True, required=True, help="A metric, any number of times.")
 @click.option(
     "--aspect",
@@ -84,7 +83,7 @@ def command(
     how: dict[str, Any] = {"llm": judge, "resamples": resamples or RESAMPLES, "seed": seed}
     try:
         with judging(judge, transport, progress.judged) as asked:
-            found = metaevaluate(used, levels, bound, aspects, judging=asked, **how)
+            found = metaevaluate(used, levels, bound, tuple(dict.fromkeys(aspects)), judging=asked, **how)
     except BudgetExceeded as error:
         click.echo(stopped_line(error, asking), err=True)
         return 1
