@@ -20,14 +20,16 @@ from harness.cli.progress import Progress
 from harness.cli.settings import run_config
 from harness.comparison import paired_gain
 from harness.errors import DataError
-from harness.experiment import execute
+from harness.experiment import Result, complete, execute
 from harness.registry import Registry
 from harness.report.rows import read_rows
 from harness.report.text import interval, number, p_value
+from harness.runner import Outcome
 from harness.statistics import holm
+from harness.store import MANIFEST, read_manifest, read_summary
 
 PAGE = Path(__file__).with_name("floors.md")
-DATASETS = ("cinema", "redial", "redial-ievalm", "inspired", "opendialkg")
+DATASETS = ("cinema", "redial", "inspired", "opendialkg")
 RECOMMENDERS = ("random", "popularity", "copy-history", "bm25", "tfidf-lr", "ease", "attribute-match", "hybrid")
 CONTROL = "exclude-only"
 
@@ -103,6 +105,8 @@ def play(registry: Registry, flags: dict[str, Any], runs: Path, like: Assembly |
     assembly = assemble(registry, config, like=like)
     folder = runs / "-".join(str(v) for v in flags.values() if v is not None)
     click.echo(folder, err=True)
+    if (folder / MANIFEST).exists() and read_manifest(folder)["fingerprint"] == assembly.fingerprint and complete(folder):
+        return Result(folder, assembly, Outcome(), read_summary(folder)), folder
     return execute(registry, config, folder, progress=Progress(quiet=not sys.stderr.isatty()), assembly=assembly), folder
 
 
