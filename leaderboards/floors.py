@@ -123,7 +123,11 @@ def _static(rows: list[Any]) -> str:
             )
         )
     head = ("recommender", "NDCG@10", "R@10", "R@1 micro", "R@10 micro", "faults")
-    return "\n### One list from the context (`--preset static`)\n\n" + tabulate(lines, head, tablefmt="github") + "\n"
+    return (
+        "\n### One list from the context (`--preset static`)\n\n"
+        + tabulate(lines, head, tablefmt="github", disable_numparse=True)
+        + "\n"
+    )
 
 
 def _played(rows: list[Any]) -> str:
@@ -155,7 +159,7 @@ def _played(rows: list[Any]) -> str:
         "gain in SR",
         "invalid",
     )
-    return "\n### Five turns with `rule`\n\n" + tabulate(lines, head, tablefmt="github") + "\n"
+    return "\n### Five turns with `rule`\n\n" + tabulate(lines, head, tablefmt="github", disable_numparse=True) + "\n"
 
 
 def _ranks(folders: list[Path]) -> list[int]:
@@ -177,7 +181,11 @@ def _notes(summary: dict[str, Any]) -> str:
     if summary["ceilings"]:
         names = list(dict.fromkeys(n for c in summary["ceilings"] for n in c["values"]))
         lines = [(c["name"], *(number(c["values"][n]) if n in c["values"] else "" for n in names)) for c in summary["ceilings"]]
-        text += "\n### What can be known\n\n" + tabulate(lines, ("reference", *names), tablefmt="github") + "\n"
+        text += (
+            "\n### What can be known\n\n"
+            + tabulate(lines, ("reference", *names), tablefmt="github", disable_numparse=True)
+            + "\n"
+        )
     if summary["counts"]["valid"] < 250:
         n = summary["counts"]["valid"]
         text += f"\nOnly {n} scored scenarios: differences under about {100 / n**0.5:.0f} points are noise.\n"
