@@ -84,13 +84,17 @@ class Worker:
             self._wake.notify()
 
     def close(self) -> None:
-        """End the thread after its present step; what is unanswered then fails."""
+        """End the thread after its present step and free the model; what is unanswered then fails.
+
+        The next question reads it again: who judges a run may ask the model that has played it.
+        """
         with self._wake:
             self._closed = True
             self._wake.notify()
         if self._thread is not None:
             self._thread.join()
-        self._loaded = None
+        with self._wake:
+            self._thread, self._loaded, self._closed = None, None, False
 
     def _serve(self) -> None:
         desk: _Desk | None = None
