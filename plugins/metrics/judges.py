@@ -220,7 +220,7 @@ def _schema(name: str, kind: dict[str, Any]) -> dict[str, Any]:
 
 def _decoded(completion: Completion, kind: type[Any]) -> Any:
     """The answer, or why it can't be read: in few words, so that equal reasons can be counted."""
-    cut = "; it was cut off: give a larger max_tokens (--llm-opt max_tokens=N)" if completion.finish == "length" else ""
+    cut = "; it was cut off: give it more room (--metric NAME@max_tokens=N)" if completion.finish == "length" else ""
     try:
         answer, _ = unwrapped(completion)
         return msgspec.json.decode(answer, type=kind)
