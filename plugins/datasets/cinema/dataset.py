@@ -6,7 +6,7 @@ import hashlib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -14,11 +14,12 @@ from harness.api import Ceiling, DatasetCard, Scenario, Split
 from harness.errors import DataError
 
 from ..cutting import check_split, mentioned_before
-from . import ceilings as references
 from .films import load_films, table_bytes
 from .levels import Difficulty
-from .model import World
-from .stored import Cutter, Header, Stored, file_name, unpack
+
+if TYPE_CHECKING:
+    from .stored import Header, Stored
+# The model and what stands on it need numpy: they are imported by what loads or scores, not by what only shows the card.
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +51,9 @@ class Cinema:
 
     def load(self, split: str) -> Split:
         """The split's scenarios (variant "all"), all training dialogues and the films. Raises DataError (file, line)."""
+        from .model import World
+        from .stored import Cutter
+
         check_split(split, self.card)
         films = load_films()
         header, training = self._read("train")
@@ -77,15 +81,21 @@ class Cinema:
 
     def ceilings(self, split: Split) -> list[Ceiling]:
         """Reference scores on exactly the split's scenarios; see `ceilings`. Raises DataError for foreign scenarios."""
-        return references.ceilings(split)
+        from .ceilings import ceilings
+
+        return ceilings(split)
 
     def _file(self, split: str) -> Path | Traversable:
+        from .stored import file_name
+
         name = file_name(self.options.difficulty, split)
         if self.options.path is not None:
             return Path(self.options.path).expanduser() / name
         return resources.files(__package__) / "data" / name
 
     def _read(self, split: str) -> tuple[Header, list[Stored]]:
+        from .stored import unpack
+
         file = self._file(split)
         try:
             data = file.read_bytes()
