@@ -70,7 +70,7 @@ def logits(
     """One forward pass: float32 logits [rows, last, vocabulary] after the last columns of `ids` [rows, columns].
 
     `attention` [rows, columns held and new] and `positions` [rows, columns] are as transformers takes them; without a cache
-    nothing is kept.
+    nothing is kept. The logits come back to where the ids are, wherever device_map has put the last layer.
     """
     arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": attention, "use_cache": cache is not None}
     if cache is not None:
@@ -79,7 +79,7 @@ def logits(
         arguments["position_ids"] = positions
     if "logits_to_keep" in loaded.arguments:
         arguments["logits_to_keep"] = last
-    return cast(torch.Tensor, loaded.model(**arguments).logits[:, -last:].float())
+    return cast(torch.Tensor, loaded.model(**arguments).logits[:, -last:].float().to(ids.device))
 
 
 def empty() -> Any:

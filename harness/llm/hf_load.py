@@ -35,9 +35,11 @@ class HfOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = None
     max_batch: Annotated[int, msgspec.Meta(ge=1, description="dialogues computed at the same time, at most")] = 64
     max_batch_tokens: Annotated[
-        int, msgspec.Meta(ge=1, description="tokens, prompts and answers, held at the same time, at most (memory)")
+        int, msgspec.Meta(ge=1, description="tokens of prompts and answers held at the same time, at most (memory)")
     ] = 65_536
-    prefix_cache: Annotated[bool, msgspec.Meta(description="keep what was computed for the beginnings of prompts")] = True
+    prefix_cache: Annotated[
+        bool, msgspec.Meta(description="keep what was computed for up to max_batch_tokens tokens of earlier prompts")
+    ] = True
     threads: Annotated[
         Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="CPU threads; none: as torch chooses")
     ] = None
@@ -88,7 +90,7 @@ def place(options: HfOptions) -> tuple[str, str]:
         return device, options.dtype
     if kind != "cuda":
         return device, "float32"
-    return device, "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return device, "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
 def load(folder: Path, adapter: Path | None, template: str | None, options: HfOptions) -> Loaded:
