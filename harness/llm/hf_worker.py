@@ -218,7 +218,8 @@ class _Desk:
         from harness.llm.hf_score import score
 
         answers: list[tuple[Job, Any]] = []
-        # Alone, a question's scores depend on nothing but the question, to the last bit.
+        # Alone, a question's scores depend on nothing but the question, to the last bit. Its continuations fill a batch by
+        # themselves: several questions at once gave 0.9 to 1.35 times the speed on a CPU.
         most = 1 if self._loaded.exact else self._options.max_batch
         for start in range(0, len(asked), most):
             some = asked[start : start + most]
