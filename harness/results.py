@@ -61,9 +61,12 @@ def bind_metrics(registry: Registry, names: Sequence[str]) -> list[BoundMetric]:
     return bound
 
 
-def need_judge(metrics: Sequence[BoundMetric], judge: Any) -> None:
-    """Raises UsageError when a metric asks a language model and none was chosen."""
+def need_judge(metrics: Sequence[BoundMetric], judge: Any, *, said: bool = False) -> None:
+    """Raises UsageError when a metric asks a language model and none was chosen; or, if it was `said` for judges alone, when
+    one was chosen and no metric asks it."""
     judges = [bound.name for bound in metrics if asks_model(bound.metric)]
+    if said and judge is not None and not judges:
+        raise UsageError("--judge-llm was given, but no metric asks a language model: add one, --metric judge-satisfaction say")
     if judges and judge is None:
         raise UsageError(
             f"metric {judges[0]} asks a language model: choose one with --judge-llm openai:MODEL (or hf:MODEL), or with "

@@ -71,7 +71,7 @@ def command(
     registry = Registry()
     bound = bind_metrics(registry, list(dict.fromkeys(metrics)))
     chosen, asking, transport = judge_choice(judge_llm, said), asking_of(said), transport_of(said)
-    need_judge(bound, chosen)
+    need_judge(bound, chosen, said=True)
     labels, dialogues, levels = load_labels(registry, Choice(dataset, dict(parse_pairs(dataset_opt, "--dataset-opt"))))
     used = dialogues if limit is None else sampled(dialogues, limit, seed)
     judge = None

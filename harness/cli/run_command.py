@@ -80,12 +80,16 @@ def command(config_file: Path | None, out: Path | None, dry_run: bool, quiet: bo
     """
     from harness.cli.playing import dry, play
     from harness.cli.settings import from_file, run_config
+    from harness.registry import Registry
+    from harness.results import bind_metrics, need_judge
 
     settings = from_file(config_file)
     named = {name.replace("_", "-"): value for name, value in flags.items()}
     config = run_config(named, settings)
     metrics = tuple(flags["metrics"]) or tuple(settings.get("metrics", ()))
     controls = tuple(flags["control"]) or tuple(settings.get("control", ()))
+    if flags["judge_llm"] or "judge-llm" in settings:
+        need_judge(bind_metrics(Registry(), metrics), config.judge_llm, said=True)
     if dry_run:
         dry(config, metrics, controls, as_json=as_json)
         return 0

@@ -35,16 +35,18 @@ def command(folder: Path, metrics: tuple[str, ...], judge_llm: str | None, as_js
     from harness.errors import BudgetExceeded
     from harness.registry import Registry
     from harness.report.text import summary_text
-    from harness.results import config_of, score_folder
+    from harness.results import bind_metrics, config_of, need_judge, score_folder
     from harness.store import Store, read_manifest
 
     manifest = read_manifest(folder)
     wanted = [*manifest.get("metrics", []), *metrics]
     config = with_judge(config_of(manifest, folder), judge_llm, said)
+    registry = Registry()
+    need_judge(bind_metrics(registry, wanted), config.judge_llm, said=judge_llm is not None)
     progress = Progress(quiet=as_json)
     try:
         with Store(folder):  # nobody plays while the scores are made
-            summary = score_folder(Registry(), folder, metrics=wanted, config=config, told=progress.judged)
+            summary = score_folder(registry, folder, metrics=wanted, config=config, told=progress.judged)
     except BudgetExceeded as error:
         click.echo(stopped_line(error, config.asking), err=True)
         return 1

@@ -112,6 +112,21 @@ def test_a_judge_without_a_model_is_told_before_anything_is_played(harness: Harn
     assert not Path("mine").exists()
 
 
+def test_a_model_that_no_metric_asks_is_told(harness: Harness, tmp_path: Path) -> None:
+    harness(*RUN)
+    arena(tmp_path / "arena")
+    for command in (RUN, ("score", "mine"), (*ARENA, "--metric", "turns")):
+        code, _, err = harness(*command, "--judge-llm", "scripted:judge.jsonl")
+        assert code == 2
+        assert "no metric asks a language model" in err
+
+
+def test_the_judge_may_stand_in_a_configuration_file(harness: Harness, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text('judge-llm = "scripted:judge.jsonl"\nmetrics = ["judge-flow"]\n')
+    assert harness(*RUN, "--config", "my.toml")[0] == 0
+    assert summary()["metrics"]["judge-flow"]["value"] == 4.0
+
+
 def test_a_scored_run_can_be_judged_later(harness: Harness) -> None:
     harness(*RUN)
     assert "judge" not in summary()["usage"]
