@@ -221,6 +221,10 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
             split.catalogue, training, config.turns, config.seed, cache, assembly.models.get("simulator")
         ),
     }
+    for model in assembly.models.values():
+        load = getattr(model, "load", None)
+        if load is not None:
+            load()
     for role, instance in assembly.instances.items():
         method = getattr(instance, "prepare", None)
         if method is None or role in assembly.prepared:

@@ -110,17 +110,26 @@ class Layers:
             model = Budgeted(model, self.budget, price)
         if self.cache is not None:
             model = Cached(model, self.cache, address=address)
-        return Accounted(model, secrets(key_names), adapt)
+        return Accounted(model, secrets(key_names), adapt, getattr(backend, "load", None) if self.cache is None else None)
 
 
 class Accounted:
     """The outermost layer: meters what an answer cost, keeps keys out of it, and ends it in time."""
 
     def __init__(
-        self, inner: ChatModel, hidden: Sequence[str] = (), adapt: Callable[[ChatRequest], ChatRequest] | None = None
+        self,
+        inner: ChatModel,
+        hidden: Sequence[str] = (),
+        adapt: Callable[[ChatRequest], ChatRequest] | None = None,
+        load: Callable[[], None] | None = None,
     ) -> None:
-        self._inner, self._hidden, self._adapt = inner, tuple(hidden), adapt
+        self._inner, self._hidden, self._adapt, self._load = inner, tuple(hidden), adapt, load
         self.name = inner.name
+
+    def load(self) -> None:
+        """Read local weights now, so that no call's time limit pays for it. With a cache they are read when first needed."""
+        if self._load is not None:
+            self._load()
 
     async def chat(self, request: ChatRequest) -> Completion:
         asked = request if self._adapt is None else self._adapt(request)
