@@ -147,7 +147,10 @@ def score(
 
 
 def judging(model: Any, transport: Transport, told: Callable[[int], object] | None = None) -> Judging:
-    """Where the metrics that ask `model` are awaited; it is closed with it."""
+    """Where the metrics that ask `model` are awaited; it is closed with it. A local model is read first: that is no question's
+    time."""
+    if callable(load := getattr(model, "load", None)):
+        load()
     closing = () if model is None else (model.close,)
     return Judging(concurrency=transport.concurrency, timeout=transport.timeout, closing=closing, told=told)
 
