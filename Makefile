@@ -1,4 +1,4 @@
-# make run    install, then play and print a first table
+# make run    install, then play 500 scenarios and print a first table
 # make test   install, then run all tests
 # make lint   ruff and mypy
 # make bench  what is claimed about speed
@@ -12,7 +12,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-compile
 .PHONY: run test lint bench docs clean
 
 run: $(VENV)/.installed
-	$(BIN)/harness run
+	$(BIN)/harness run --limit 500
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal

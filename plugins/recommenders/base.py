@@ -26,6 +26,8 @@ class CatalogueScorer:
     """
 
     reader: Reader
+    serial = True
+    """Computing threads would only take turns: one call at a time is faster."""
 
     def __init__(self, options: ListOptions) -> None:
         self.list_options = options

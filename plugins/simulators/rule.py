@@ -74,6 +74,8 @@ class Rule:
     """See the module. Stateless between turns; every draw comes from (conversation.seed, turn)."""
 
     knowledge: KnowledgeLevel = "profile"
+    serial = True
+    """Computing threads would only take turns: one call at a time is faster."""
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
