@@ -120,11 +120,13 @@ def test_damaged_weights_and_configurations(copy):
 
 
 def test_code_of_the_models_own_is_never_run(copy):
-    (copy / "modeling_own.py").write_text("open('/tmp/was-run', 'w')")
+    mark = copy / "was-run"
+    (copy / "modeling_own.py").write_text(f"open({str(mark)!r}, 'w')")
     config = {"model_type": "own", "auto_map": {"AutoConfig": "modeling_own.C", "AutoModelForCausalLM": "modeling_own.M"}}
     (copy / "config.json").write_text(json.dumps(config))
     said = refused(copy)
     assert "needs code of its own (trust_remote_code), which the harness never runs" in said
+    assert not mark.exists()
 
 
 def test_a_recurrent_model_is_refused(tmp_path):
