@@ -3,6 +3,7 @@
 from harness.api import (
     AnnotatedDialogue,
     AnnotatedMessage,
+    ArtifactFolder,
     Catalogue,
     Ceiling,
     Component,
@@ -35,8 +36,8 @@ from harness.hookspecs import hookimpl
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnnotatedDialogue", "AnnotatedMessage", "BudgetExceeded", "Catalogue", "Ceiling", "Component", "Conversation",
-    "DataError", "DatasetCard", "DialogueView", "Feedback", "HumanLabels", "Item", "Knowledge", "Message", "MetricSetup",
-    "Need", "Recommendation", "RecommenderSetup", "RemoteFile", "RunView", "Scenario", "SimulatorSetup", "Split",
-    "Statement", "TrainingDialogue", "TransportError", "TurnView", "Unscored", "Usage", "hookimpl",
+    "AnnotatedDialogue", "AnnotatedMessage", "ArtifactFolder", "BudgetExceeded", "Catalogue", "Ceiling", "Component",
+    "Conversation", "DataError", "DatasetCard", "DialogueView", "Feedback", "HumanLabels", "Item", "Knowledge", "Message",
+    "MetricSetup", "Need", "Recommendation", "RecommenderSetup", "RemoteFile", "RunView", "Scenario", "SimulatorSetup",
+    "Split", "Statement", "TrainingDialogue", "TransportError", "TurnView", "Unscored", "Usage", "hookimpl",
 ]  # fmt: skip

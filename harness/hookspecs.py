@@ -7,7 +7,7 @@ from typing import Any
 
 import pluggy
 
-from harness.api import Component, DialogueRecord
+from harness.api import ArtifactFolder, Component, DialogueRecord
 
 PROJECT = "harness"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -61,6 +61,16 @@ def harness_trainers() -> Iterable[Component]:
     >>> @hookimpl
     ... def harness_trainers():
     ...     yield Component("mine", "my_package.train:Mine", summary="fits `mine` on the training split")
+    """
+
+
+@hookspec
+def harness_artifacts() -> Iterable[ArtifactFolder]:
+    """Yield folders with trained weights that the package brings along; `harness artifacts list` shows them.
+
+    >>> @hookimpl
+    ... def harness_artifacts():
+    ...     yield ArtifactFolder("mine-small", "my_package", "artifacts/mine-small", summary="`mine`, trained on cinema")
     """
 
 

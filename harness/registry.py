@@ -20,7 +20,7 @@ import msgspec
 import pluggy
 
 from harness import hookspecs
-from harness.api import API_VERSION, Component
+from harness.api import API_VERSION, ArtifactFolder, Component
 from harness.errors import PluginError, described
 
 GROUP = "harness"
@@ -78,6 +78,7 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self.plugins: list[Plugin] = []
         self._entries: dict[Kind, list[Entry]] = {kind: [] for kind in KINDS}
+        self._artifacts: list[tuple[ArtifactFolder, str]] = []
         self._observers: list[tuple[Plugin, Any]] = []
         if discover:
             for point, distribution, version in _entry_points():
@@ -99,6 +100,7 @@ class Registry:
             _check_marks(module)
             info.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
             found = list(self._collect(module, info))
+            folders = [_checked_folder(each) for each in self._yielded(module, "harness_artifacts", ArtifactFolder)]
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  a plugin may raise anything while it is imported
@@ -109,24 +111,33 @@ class Registry:
             return info
         for entry in found:
             self._entries[entry.kind].append(entry)
+        self._artifacts += [(folder, distribution) for folder in folders]
         self._observers.append((info, module))
         return info
 
     def _collect(self, module: object, info: Plugin) -> Iterator[Entry]:
-        others = [p for p in self._manager.get_plugins() if p is not module]
         for kind in KINDS:
-            hook = self._manager.subset_hook_caller(f"harness_{kind}s", remove_plugins=others)
-            for yielded in hook():
-                if isinstance(yielded, (str, Component)) or not isinstance(yielded, Iterable):
-                    raise TypeError(f"harness_{kind}s returned {type(yielded).__name__}; it must yield harness.Component")
-                for component in yielded:
-                    yield Entry(kind, _checked(component, f"harness_{kind}s"), info.distribution, info.version)
+            hook = f"harness_{kind}s"
+            for component in self._yielded(module, hook, Component):
+                yield Entry(kind, _checked(component, hook), info.distribution, info.version)
+
+    def _yielded(self, module: object, hook: str, wanted: type) -> Iterator[Any]:
+        """What one plugin yields by one hook."""
+        others = [p for p in self._manager.get_plugins() if p is not module]
+        for yielded in self._manager.subset_hook_caller(hook, remove_plugins=others)():
+            if isinstance(yielded, (str, wanted)) or not isinstance(yielded, Iterable):
+                raise TypeError(f"{hook} returned {type(yielded).__name__}; it must yield harness.{wanted.__name__}")
+            yield from yielded
 
     # ------------------------------------------------------------------------------------------------------- look-up
 
     def entries(self, kind: Kind) -> list[Entry]:
         """All components of a kind, sorted by name, then distribution."""
         return sorted(self._entries[kind], key=lambda e: (e.name, e.distribution))
+
+    def artifacts(self) -> list[tuple[ArtifactFolder, str]]:
+        """(descriptor, distribution) of every artefact that a plugin brings along, sorted by name, then distribution."""
+        return sorted(self._artifacts, key=lambda found: (found[0].name, found[1]))
 
     def broken(self) -> list[Plugin]:
         """Plugins that could not be used."""
@@ -217,6 +228,23 @@ def _checked(component: Any, hook: str) -> Component:
     for target in (checked.target, checked.options):
         if target is not None and not re.fullmatch(r"[\w.]+:[\w.]+", target):
             raise ValueError(f"{hook}, component {checked.name}: {target!r} isn't of the form package.module:Class")
+    return checked
+
+
+def _checked_folder(found: Any) -> ArtifactFolder:
+    if not isinstance(found, ArtifactFolder):
+        raise TypeError(f"harness_artifacts yielded {type(found).__name__}; it must yield harness.ArtifactFolder")
+    try:
+        checked = msgspec.convert(msgspec.to_builtins(found), ArtifactFolder)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise TypeError(f"harness_artifacts yielded an ArtifactFolder with a wrong field: {error}") from None
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", checked.name):
+        raise ValueError(f"harness_artifacts yielded the name {checked.name!r}; use letters, digits, '-', '_', '.' and '+'")
+    plain = all(re.fullmatch(r"\w[\w.+-]*", part) for part in checked.folder.split("/"))
+    if not plain or not re.fullmatch(r"\w+(\.\w+)*", checked.package):
+        raise ValueError(
+            f"harness_artifacts, {checked.name}: {checked.folder!r} of {checked.package!r} is no folder of a package"
+        )
     return checked
 
 

@@ -6,9 +6,19 @@ Only the standard library and msgspec are imported here, and nothing does I/O. A
 from __future__ import annotations
 
 from harness.api.answers import Feedback, Knowledge, Recommendation, Statement, Unscored, Usage
-from harness.api.components import Component, Dataset, DatasetCard, Metric, Recommender, RemoteFile, Simulator, Trainer
+from harness.api.components import (
+    ArtifactFolder,
+    Component,
+    Dataset,
+    DatasetCard,
+    Metric,
+    Recommender,
+    RemoteFile,
+    Simulator,
+    Trainer,
+)
 from harness.api.records import AttemptRecord, DialogueRecord, TurnRecord
-from harness.api.setups import MetricSetup, RecommenderSetup, SimulatorSetup, TrainerSetup
+from harness.api.setups import MetricSetup, RecommenderSetup, SimulatorSetup, TrainerSetup, TrainingProgress
 from harness.api.talk import (
     API_VERSION,
     PROTOCOL_VERSION,
@@ -38,6 +48,7 @@ __all__ = [
     "Action",
     "AnnotatedDialogue",
     "AnnotatedMessage",
+    "ArtifactFolder",
     "AttemptRecord",
     "Attributes",
     "Catalogue",
@@ -72,6 +83,7 @@ __all__ = [
     "Trainer",
     "TrainerSetup",
     "TrainingDialogue",
+    "TrainingProgress",
     "TurnRecord",
     "TurnView",
     "Unscored",

@@ -30,6 +30,18 @@ class Component(msgspec.Struct, frozen=True):
     """Data sets whose training data shaped this component's shipped weights."""
 
 
+class ArtifactFolder(msgspec.Struct, frozen=True):
+    """What the hook `harness_artifacts` yields: a folder with an artefact inside an installed package."""
+
+    name: str
+    """By which `harness.artifacts.find` finds it."""
+    package: str
+    """Dotted name of the package that the folder lies in."""
+    folder: str
+    """Relative to the package's own folder, with slashes."""
+    summary: str = ""
+
+
 class DatasetCard(msgspec.Struct, frozen=True):
     """Where a data set comes from and under which terms."""
 

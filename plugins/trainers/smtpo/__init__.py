@@ -1,0 +1,1 @@
+"""Training of SMTPO, stage by stage."""

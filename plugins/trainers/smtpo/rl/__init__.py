@@ -1,0 +1,1 @@
+"""Multi-turn reinforcement learning: rewards, credit, rollouts, the policy-gradient step."""
