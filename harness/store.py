@@ -12,7 +12,6 @@ played again. A record is acknowledged (progress, observers) after its write; po
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Iterator
@@ -24,9 +23,10 @@ import msgspec
 
 from harness.api import DialogueRecord
 from harness.errors import StoreError
+from harness.locks import hold
 
-MANIFEST, DIALOGUES, TORN, SCORES, SUMMARY, LOCK = (
-    "manifest.json", "dialogues.jsonl", "dialogues.torn", "scores.jsonl", "summary.json", ".lock",
+MANIFEST, DIALOGUES, TORN, SCORES, SUMMARY = (
+    "manifest.json", "dialogues.jsonl", "dialogues.torn", "scores.jsonl", "summary.json",
 )  # fmt: skip
 SYNC_EVERY = 1.0
 """Seconds after which written records are on the disk (fdatasync)."""
@@ -38,21 +38,8 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._encoder = msgspec.json.Encoder()
+        self._lock = hold(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StoreError(f"can't write to {folder}: {_why(error)}; choose another --out") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = _read_text(folder / LOCK).strip()
-            os.close(self._lock)
-            who = f" (pid {owner})" if owner else ""
-            raise StoreError(f"{folder} is in use by another process{who}; wait for it or choose another --out") from error
-        try:
-            os.ftruncate(self._lock, 0)
-            os.write(self._lock, str(os.getpid()).encode())
             self._recover()
             self._file = os.open(folder / DIALOGUES, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             self._size = os.fstat(self._file).st_size
@@ -263,10 +250,3 @@ def read_records(folder: Path) -> Iterator[DialogueRecord]:
 
 def _why(error: OSError) -> str:
     return error.strerror or str(error)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -27,7 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "workers": {"errors"},
     "workerloop": {"workers"},
     "batching": {"errors"},
-    "store": {"api", "errors"},
+    "locks": {"errors"},
+    "store": {"api", "errors", "locks"},
     "registry": {"api", "errors", "hookspecs"},
     "statistics": {"api", "errors", "text"},
 }
