@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -15,6 +16,8 @@ from harness.errors import ComponentFault
 MAX_ID = 256
 """Characters of an item id; anything longer is garbage."""
 ACTIONS: Mapping[str, Action] = MappingProxyType({"continue": "continue", "accept": "accept", "quit": "quit"})
+MAX_CANDIDATES = 100
+"""Retrieved ids that are recorded per turn; what stands behind them is cut off."""
 MAX_COUNT = 2**53
 """Calls, tokens and money of one turn stay below what every JSON reader holds exactly."""
 
@@ -39,12 +42,13 @@ def check_recommendation(raw: Any, catalogue: Catalogue, k: int, max_text: int) 
     if raw.scores is not None:
         _scores(raw.scores, len(given))
     usage = _usage(raw.usage)
+    candidates = None if raw.candidates is None else _candidates(raw.candidates, catalogue)
     if not given and not text.strip():
         raise ComponentFault("empty", "recommend returned neither text nor items")
     items = tuple(_id(item) for item in given[:k])
     unknown = sum(catalogue.get(item) is None for item in items)
     return CheckedList(
-        Recommendation(items, text, reasoning, None, raw.state, usage),
+        Recommendation(items, text, reasoning, None, raw.state, usage, candidates),
         unknown=unknown,
         repeated=len(items) - len(set(items)),
         dropped=len(given) - len(items),
@@ -125,6 +129,12 @@ def _id(value: Any) -> str:
     if not isinstance(value, str) or not value or len(value) > MAX_ID:
         raise _malformed(f"items must be catalogue ids (texts of 1 to {MAX_ID} characters), found {_kind(value)}")
     return _text(value, "items", MAX_ID)
+
+
+def _candidates(value: Any, catalogue: Catalogue) -> tuple[str, ...]:
+    """Known ids, each once. Nobody is shown them: an unknown one is left out, it costs no place."""
+    known = (item for item in map(_id, _sequence(value, "candidates")) if catalogue.get(item) is not None)
+    return tuple(itertools.islice(dict.fromkeys(known), MAX_CANDIDATES))
 
 
 def _shown(value: Any, name: str, everything: set[str]) -> tuple[str, ...]:

@@ -120,6 +120,7 @@ class Dialogue:
                 reasoning=given.reasoning,
                 injection=self._is_injection(given.text),
                 recommender_usage=given.usage,
+                candidates=given.candidates,
             )
             self._turns.append(played)
             if given.items and checked.unknown == len(given.items):

@@ -9,6 +9,7 @@ import msgspec
 from harness.errors import UsageError
 
 CUTOFFS = (1, 5, 10, 20, 50)
+CANDIDATE_CUTOFFS = (10, 20, 50, 100)
 
 
 class Preset(msgspec.Struct, frozen=True):
@@ -69,6 +70,11 @@ def find_preset(name: str) -> Preset:
 def cutoffs(k: int) -> list[int]:
     """The protocol's cut-offs as far as the list length allows, and the list length itself."""
     return sorted({c for c in CUTOFFS if c <= k} | {k})
+
+
+def candidate_metrics(candidates: int) -> list[str]:
+    """Names of the retrieval metrics of a run that records so many candidates per turn; empty where it records none."""
+    return [f"candidate-recall@{c}" for c in CANDIDATE_CUTOFFS if c <= candidates]
 
 
 def default_metrics(k: int, turns: int) -> list[str]:

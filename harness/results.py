@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.api import Ceiling, MetricSetup, Scenario, Split
+from harness.api import Ceiling, DialogueRecord, MetricSetup, Scenario, Split
 from harness.assembly import Assembly, Part, load_data, resolve
 from harness.columns import blame
 from harness.config import Choice, RunConfig, Transport
@@ -17,7 +18,7 @@ from harness.errors import ConfigMismatch, HarnessError, PluginError, StoreError
 from harness.judging import Judging, asks_model
 from harness.models import build_judge
 from harness.options import parse_pairs
-from harness.presets import default_metrics
+from harness.presets import candidate_metrics, default_metrics
 from harness.registry import Registry
 from harness.scenarios import data_hash
 from harness.scoring import BoundMetric, Reading, RunScores, score_run
@@ -98,7 +99,8 @@ def score_folder(
             raise ConfigMismatch(f"the data of {config.dataset.name} is not what {folder} was played on (its hash differs)")
     else:
         dataset, split, scenarios = assembly.dataset, assembly.split, list(assembly.scenarios)
-    names = list(dict.fromkeys([*default_metrics(config.k, config.turns), *metrics]))
+    retrieval = candidate_metrics(_candidates(RecordFile(folder)))
+    names = list(dict.fromkeys([*default_metrics(config.k, config.turns), *retrieval, *metrics]))
     bound = bind_metrics(registry, names)
     judge = None
     if any(asks_model(each.metric) for each in bound):
@@ -116,6 +118,12 @@ def score_folder(
     write_atomically(folder / SCORES, bytes(lines))
     write_atomically(folder / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     return summary
+
+
+def _candidates(records: Iterable[DialogueRecord]) -> int:
+    """How many candidates per turn a run records, at most, read off its first dialogues; 0 where it records none."""
+    first = itertools.islice(records, 100)
+    return max((len(turn.candidates) for record in first for turn in record.turns if turn.candidates), default=0)
 
 
 def score(

@@ -33,6 +33,8 @@ class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `items=()` with a text is an honest turn without a recommendation (a question): it scores as a miss, it is no fault.
     `scores`, if given, has one finite number per item. `state` comes back with the next turn; it must be JSON-serialisable.
+    `candidates`, if given, are the ids that a retriever found this turn and that `items` were chosen from, best first: they are
+    recorded (the first 100 known ones) and measured by `candidate-recall`, and nobody else sees them.
     """
 
     items: tuple[str, ...] = ()
@@ -41,6 +43,7 @@ class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
     scores: tuple[float, ...] | None = None
     state: Any = None
     usage: Usage | None = None
+    candidates: tuple[str, ...] | None = None
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -50,6 +50,8 @@ class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The simulator's text contains an attempt to instruct the recommender or the evaluation."""
     recommender_usage: Usage | None = None
     simulator_usage: Usage | None = None
+    candidates: tuple[str, ...] | None = None
+    """What a retriever found this turn, best first (at most 100, known ids, each once); None where none is given."""
 
 
 class DialogueRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -81,6 +81,9 @@ def _curves(summary: dict[str, Any]) -> str:
             rows.append((name, *map(number, block["by_turn"])))
             if block["cumulative_by_turn"] and name == f"ndcg@{k}":
                 rows.append((f"{name}, best so far", *map(number, block["cumulative_by_turn"])))
+    for name, block in summary["metrics"].items():
+        if name.startswith("candidate-recall@") and block["by_turn"]:
+            rows.append((name, *map(number, block["by_turn"])))
     success = summary["metrics"].get("success")
     if success and success["by_turn"]:
         rows.append((f"success@t (top {summary['protocol']['success_k']})", *map(number, success["by_turn"])))

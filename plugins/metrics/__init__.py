@@ -22,6 +22,7 @@ _INTERACTION = (
     ("at", "AverageTurns", "average turns to success; a miss counts one more than the cap"),
     ("interaction-gain", "InteractionGain", "SR at the last turn minus SR at turn 1"),
 )
+_CANDIDATES = (("candidate-recall", "CandidateRecall", "share of the targets among the first k retrieved candidates"),)
 _PLAIN = (
     ("repetition", "lists:Repetition", "share of a list that earlier turns of the dialogue showed already"),
     ("ooc", "lists:OutOfCatalogue", "share of listed ids that are not in the catalogue"),
@@ -70,7 +71,12 @@ _COST = (
 
 @hookimpl
 def harness_metrics() -> Iterable[Component]:
-    for module, rows in (("ranking", _RANKING), ("interaction", _INTERACTION), ("cost", _COST)):
+    for module, rows in (
+        ("ranking", _RANKING),
+        ("candidates", _CANDIDATES),
+        ("interaction", _INTERACTION),
+        ("cost", _COST),
+    ):
         for name, cls, summary in rows:
             yield Component(name, f"{_HERE}.{module}:{cls}", summary=summary, options=f"{_HERE}.{module}:Options")
     for name, target, summary in _PLAIN:
