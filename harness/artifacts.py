@@ -53,6 +53,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Names of data sets."""
     trained_against: tuple[str, ...] = ()
     """Names of simulators."""
+    parents: dict[str, str] = {}
+    """Stage -> content (`Artifact.revision`) of the artefacts that this one was made from."""
     data: Data | None = None
     seeds: tuple[int, ...] = ()
     settings: dict[str, Any] = {}

@@ -23,6 +23,8 @@ VERBS = {
     "metaeval": "Hold metrics and judges against human scores.",
     "list": "List data sets, recommenders, simulators and metrics.",
     "show": "Show a component's description and options.",
+    "train": "Train a model that a recommender or simulator loads.",
+    "artifacts": "List and inspect what trainings have made.",
     "data": "Get, inspect, validate and convert data sets.",
     "plugins": "List plugins and what each offers.",
     "doctor": "Check this installation, its plugins and its data.",

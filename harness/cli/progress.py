@@ -1,9 +1,11 @@
-"""Progress of a run and of its judges: a bar with rate, faults and time left on a terminal, quiet lines elsewhere."""
+"""Progress of a run, its judges or a training: a bar with rate, faults and time left on a terminal, quiet lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -82,6 +84,58 @@ class Progress:
             self._bar.write(text, file=sys.stderr)
         else:
             click.echo(text, err=True)
+
+
+class TrainingBar:
+    """Progress of a training, a `TrainingProgress`; one bar at a time. May be called in any thread."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty() and not quiet
+        self._bar: Any = None
+        self._what = ""
+        self._first = 0
+        self._began = self._said = 0.0
+        self._lock = threading.RLock()
+
+    def say(self, text: str) -> None:
+        """A line on standard error, above the bar."""
+        with self._lock:
+            if self._quiet:
+                return
+            if self._bar is not None:
+                self._bar.write(text, file=sys.stderr)
+            else:
+                click.echo(text, err=True)
+
+    def step(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
+        """`done` of `total` steps of `what`, and what is worth seeing."""
+        with self._lock:
+            now = time.monotonic()
+            if what != self._what:
+                self.stop()
+                self._what, self._first, self._began, self._said = what, done, now, now
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            if self._terminal:
+                if self._bar is None:
+                    from tqdm import tqdm
+
+                    self._bar = tqdm(desc=what, total=total, initial=done, unit="step", dynamic_ncols=True)
+                self._bar.n = done
+                self._bar.set_postfix_str(shown, refresh=True)
+            elif (now - self._said >= LINE_EVERY or done >= total) and not self._quiet:
+                self._said = now
+                rate = (done - self._first) / max(1e-9, now - self._began)
+                left = f", {_time((total - done) / rate)} left" if rate > 0 and done < total else ""
+                self.say(f"{what}: {done:,}/{total:,} steps{left}" + (f"; {shown}" if shown else ""))
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        with self._lock:
+            self._what = ""
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
 
 
 def _time(seconds: float) -> str:

@@ -11,6 +11,9 @@ A stage is a module with `Settings`, a msgspec Struct whose fields are the table
         with harness.artifactfiles.create(out, context.card("smtpo-recommender", summary="...", curves=...)) as folder:
             save_file(tensors, folder / "model.safetensors")
 
+A module with `DISTRIBUTED = True` is run by every process of `torchrun` or `accelerate launch`, and only `context.first` may
+write; other stages are run by the first process alone. `failures.finite` checks losses.
+
 A stage is deterministic by `context.seed`, keeps everything that it needs to go on after a kill in `context.work` and is called
 again, with the same settings, until `out` is there. `context.work` is removed then.
 """
@@ -26,7 +29,7 @@ import msgspec
 
 from harness.api import Split, TrainingProgress
 from harness.artifactfiles import versions
-from harness.artifacts import Card, Data
+from harness.artifacts import Card, Data, read
 from harness.errors import UsageError
 
 STAGES = ("simulator", "retriever", "sft", "rl")
@@ -50,6 +53,8 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
     work: Path
     """The stage's own folder; it is there, and holds what an earlier start of this very stage has left."""
     log_file: Path
+    first: bool = True
+    """False in the further processes of a training by several (torchrun, accelerate launch): they must write nothing."""
     done: Mapping[str, Path] = {}
     """Stage -> artefact folder: what this training has made already, and the parts of --from."""
     simulator: tuple[str, Mapping[str, Any]] | None = None
@@ -78,12 +83,14 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
 
     def step(self, done: int, total: int, **values: float) -> None:
         """Progress: `done` of `total` steps, and what is worth seeing beside (loss=..., reward=...)."""
-        if self.progress is not None:
+        if self.progress is not None and self.first:
             self.progress.step(self.stage, done, total, values)
 
     def log(self, **values: Any) -> None:
         """Append one line of JSON to the stage's log. A stage that goes on from a checkpoint writes some steps twice: the later
         line is the true one."""
+        if not self.first:
+            return
         line = msgspec.json.encode(values) + b"\n"
         descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
@@ -112,11 +119,13 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
         summary: str,
         curves: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         trained_against: Sequence[str] = (),
+        parents: Sequence[str] = (),
         results: Mapping[str, Any] | None = None,
         notes: Sequence[str] = (),
     ) -> Card:
         """The artefact's description with what the trainer knows filled in: data, seed, settings, versions of packages.
 
+        `parents` are the stages whose artefacts this one was made from: when one of them is trained anew, this one must be.
         `curves` maps a name ("validation") to its points ({"step": 100, "ndcg@10": .41}); `results` are single numbers.
         """
         return Card(
@@ -125,6 +134,7 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
             summary=summary,
             trained_on=(self.dataset,),
             trained_against=tuple(trained_against),
+            parents={stage: read(path).revision()["files"] for stage, path in self.done.items() if stage in parents},
             data=Data(name=self.dataset, options=dict(self.dataset_options), hash=self.data_hash),
             seeds=(self.seed,),
             settings=dict(self.settings),
