@@ -14,7 +14,7 @@ from harness import options
 from harness.api import Catalogue, RecommenderSetup, Scenario, SimulatorSetup, Split
 from harness.config import Choice, RunConfig, fingerprint, fingerprint_fields
 from harness.errors import DataError, HarnessError, PluginError, UsageError, described
-from harness.models import build_judge, build_models
+from harness.models import build_judge, build_models, own_model
 from harness.registry import Entry, Kind, Registry
 from harness.scenarios import data_hash, novel
 
@@ -67,7 +67,7 @@ class Assembly(msgspec.Struct, frozen=True):
     prepared: set[str]
     """Roles whose `prepare` has run."""
     models: dict[str, Any] = {}
-    """Role -> its language model, where the user chose one."""
+    """Role -> its language model, where the user chose one or the component brings one along."""
     layers: Any = None
     """What these models share (`harness.llm.layers.Layers`)."""
     judge: Any = None
@@ -146,8 +146,6 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         part, dataset, split, scenarios = load_data(registry, config)
         digest = data_hash(split, scenarios)
         like = None
-    layers, models = build_models(config, like.layers if like is not None else None)
-    layers, judge = build_judge(config, layers)
     instances: dict[str, Any] = {}
     prepared: set[str] = set()
     if like is not None and _same_recommender(like.config, config):
@@ -158,6 +156,9 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
     if simulator is not None:
         instances["simulator"] = simulator.create()
         _check_level(simulator, instances["simulator"])
+    own = _own_models(config, {"recommender": recommender, "simulator": simulator}, instances)
+    layers, models = build_models(config, like.layers if like is not None else None, own)
+    layers, judge = build_judge(config, layers)
     revisions: dict[str, dict[str, Any]] = {
         "recommender": recommender.revision(instances["recommender"]),
         "dataset": part.revision(),
@@ -195,6 +196,19 @@ def _same_data(a: RunConfig, b: RunConfig) -> bool:
 
 def _same_recommender(a: RunConfig, b: RunConfig) -> bool:
     return (a.recommender, a.rec_llm, a.k, a.seed) == (b.recommender, b.rec_llm, b.k, b.seed)
+
+
+def _own_models(config: RunConfig, parts: dict[str, Part | None], instances: dict[str, Any]) -> dict[str, str]:
+    """The models that the components bring along, for the roles that the user chose none for."""
+    chosen = {"recommender": config.rec_llm, "simulator": config.sim_llm}
+    found = {}
+    for role, part in parts.items():
+        if part is not None and chosen[role] is None:
+            with _blaming(part.entry, "failed in default_llm()"):
+                spec = own_model(instances[role])
+            if spec is not None:
+                found[role] = spec
+    return found
 
 
 def _check_level(part: Part, simulator: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,14 @@ def layers_of(asking: Asking, transport: Transport) -> Layers:
     )
 
 
-def build_models(config: RunConfig, layers: Layers | None = None) -> tuple[Layers | None, dict[str, Any]]:
-    """(layers, role -> ChatModel) for the roles that have a model. Raises UsageError or LlmError with what to set."""
-    chosen: dict[str, Choice] = {}
+def build_models(
+    config: RunConfig, layers: Layers | None = None, own: Mapping[str, str] | None = None
+) -> tuple[Layers | None, dict[str, Any]]:
+    """(layers, role -> ChatModel) for the roles that have a model. Raises UsageError or LlmError with what to set.
+
+    `own` are the models that components bring along, by role: what the user chose goes before.
+    """
+    chosen: dict[str, Choice] = {role: Choice(spec) for role, spec in (own or {}).items()}
     if config.rec_llm is not None:
         chosen["recommender"] = config.rec_llm
     if config.sim_llm is not None:
@@ -49,6 +54,15 @@ def build_models(config: RunConfig, layers: Layers | None = None) -> tuple[Layer
 
     layers = layers or layers_of(config.asking, config.transport)
     return layers, {role: build(choice.name, choice.options, layers) for role, choice in chosen.items()}
+
+
+def own_model(component: Any) -> str | None:
+    """The model that a component brings along: what its `default_llm()` gives ("hf:FOLDER"), None without. Raises TypeError."""
+    method = getattr(component, "default_llm", None)
+    spec = method() if callable(method) else None
+    if spec is not None and not isinstance(spec, str):
+        raise TypeError(f"default_llm must give a text or None, not {type(spec).__name__}")
+    return spec
 
 
 def build_judge(config: RunConfig, layers: Layers | None = None) -> tuple[Layers | None, Any]:

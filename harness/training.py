@@ -22,7 +22,7 @@ from harness.assembly import Part, load_split, resolve
 from harness.config import Asking, Choice, Transport, difference, fingerprint
 from harness.errors import ConfigMismatch, DataError, HarnessError, PluginError, StoreError, UsageError, described
 from harness.locks import LOCK, hold
-from harness.models import layers_of
+from harness.models import layers_of, own_model
 from harness.registry import Registry
 from harness.scenarios import data_hash, novel
 from harness.store import write_atomically
@@ -85,6 +85,11 @@ class Resources:
 
         self._layers = self._layers or layers_of(Asking(), Transport())
         return build(spec, given or {}, self._layers)
+
+    def own_model(self, component: Any) -> Any:
+        """The `harness.llm.ChatModel` that a component brings along, None without. Raises UsageError or LlmError."""
+        spec = own_model(component)
+        return None if spec is None else self.model(spec)
 
     def split(self, name: str, given: Mapping[str, Any] | None = None) -> Split:
         """A split of the training's data set, made with these options on top of the chosen ones; train and validation only."""

@@ -86,6 +86,9 @@ class Recommender(Protocol):
     A plain recommender is called from several threads at once when its calls block; `serial = True` as a class attribute asks
     for one call at a time. A batched one may set `max_batch`. An async one may have `async close()`, awaited at the end of the
     dialogues; more calls may come after it.
+
+    One that brings a language model along has `default_llm() -> str | None` ("hf:/folder/of/an/artefact"): it is `setup.llm`
+    unless the user chose another one. `revision() -> dict` is what else identifies it: hashes of prompts, of weights.
     """
 
     def prepare(self, setup: RecommenderSetup) -> None: ...
@@ -97,7 +100,8 @@ class Recommender(Protocol):
 class Simulator(Protocol):
     """`reply` may be plain, async, or given as `reply_batch(conversations, knowledge) -> list[Feedback]` instead.
 
-    `knowledge_of = "other"` asks for the knowledge of another scenario (the `shuffled` control).
+    `knowledge_of = "other"` asks for the knowledge of another scenario (the `shuffled` control). `default_llm` and
+    `revision` are as with a recommender.
     """
 
     knowledge: KnowledgeLevel

@@ -14,7 +14,8 @@ from harness.api.talk import Catalogue, Split, TrainingDialogue
 class RecommenderSetup(msgspec.Struct, frozen=True):
     """Handed to `prepare` once per run. `cache_dir` may be used for derived files; it is private to the component.
 
-    `llm` is the `harness.llm.ChatModel` that the user chose for this role, if any; components that chat are async.
+    `llm` is the `harness.llm.ChatModel` that the user chose for this role, else the component's own (`default_llm`), if any;
+    components that chat are async.
     """
 
     catalogue: Catalogue

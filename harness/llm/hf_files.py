@@ -14,7 +14,8 @@ from harness.llm.api import LlmError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
-_UNWANTED = ("*/*", "*training*", "consolidated*")
+_UNWANTED = ("*/*", "*training*", "consolidated*", "artifact.json")
+"""The last one tells about a model, as its README does, and changes nothing that it says."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -12,6 +12,7 @@ from harness.assembly import load_split, resolve
 from harness.config import Choice, Transport
 from harness.errors import UsageError
 from harness.llm.api import ChatModel
+from harness.models import own_model
 from harness.registry import Entry, Kind, Registry
 from harness.testing import declarations
 from harness.testing.clauses import Finding, Ledger, Report, Stop
@@ -51,11 +52,12 @@ def check_installed(
     ledger = Ledger(declarations.CLAUSES)
     findings: list[Finding] = []
     tried_on = world.name if world else "its own files"
-    model = model_for(llm)
     task = Task(kind, Choice(entry.full_name, given), dataset, K, timeout, llm)
     other = cache(lambda: ask_elsewhere(task, entry.distribution))
     try:
         cls, built = declarations.check_declaration(ledger, registry, entry, given)
+        task = structs.replace(task, llm=llm or _own_model(lambda: cls(built)))
+        model = model_for(task.llm)
         report = _kind_report(entry, lambda: cls(built), world, timeout, model, lambda: _digests(other()))
         findings, tried_on = list(report.findings), report.world
     except Stop:
@@ -82,6 +84,15 @@ def model_for(choice: Choice | None) -> ChatModel:
     from harness.llm.layers import Layers
 
     return build(choice.name, choice.options, Layers())
+
+
+def _own_model(make: Callable[[], Any]) -> Choice | None:
+    """The model that a component brings along. What can't be made is found out, and told, by its checks."""
+    try:
+        spec = own_model(make())
+    except Exception:  # noqa: BLE001  a stranger's constructor
+        return None
+    return None if spec is None else Choice(spec)
 
 
 def _digests(answer: Answer) -> list[str]:
