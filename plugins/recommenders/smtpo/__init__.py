@@ -1,0 +1,1 @@
+"""The recommender `smtpo`: retrieved candidates, a reasoning language model, a ranked list."""
