@@ -23,6 +23,9 @@ def harness_recommenders() -> Iterable[Component]:
     yield _component("llm-rerank", "llm_rerank:LlmRerank", "a language model orders the candidates of any other recommender")
     yield _component("llm-embed", "llm_embed:LlmEmbed", "text embeddings of dialogue and items, exact nearest neighbours")
     yield _component("http", "served:Http", "a recommender served anywhere, in any language; or an OpenAI-like chat endpoint")
+    yield _component(
+        "smtpo-pl", "smtpo_pl.recommender:SmtpoPl", "SMTPO without a language model: Plackett-Luce weights over features"
+    )
 
 
 def _component(name: str, target: str, summary: str) -> Component:

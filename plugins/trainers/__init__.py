@@ -14,3 +14,8 @@ def harness_trainers() -> Iterable[Component]:
         "harness_plugins.trainers.smtpo.trainer:SmtpoTrainer",
         summary="SMTPO: simulator, dual-view retriever, reasoning recommender by SFT and multi-turn RL",
     )
+    yield Component(
+        "smtpo-pl",
+        "harness_plugins.trainers.smtpo_pl.trainer:SmtpoPlTrainer",
+        summary="SMTPO without a language model: Plackett-Luce weights by imitation and multi-turn RL, minutes on a CPU",
+    )

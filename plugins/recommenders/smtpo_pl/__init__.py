@@ -1,0 +1,1 @@
+"""`smtpo-pl`: a Plackett-Luce policy over candidate features, the reference without a language model."""

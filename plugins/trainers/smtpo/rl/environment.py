@@ -1,0 +1,112 @@
+"""Where a policy plays: the evaluation's own runner, dialogue loop, simulator and leak gate, on training scenarios.
+
+Nothing of the loop is written here a second time: a rollout is a run whose recommender explores and remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.api import DialogueRecord, Scenario, Split
+from harness.assembly import Assembly
+from harness.config import Choice, RunConfig, Transport
+from harness.errors import HarnessError
+from harness.runner import play
+from harness.scenarios import derive_seed
+
+from .rewards import ndcg
+
+ENDED: Final = frozenset(("accepted", "quit"))
+"""Stop reasons after which a dialogue keeps what its last list was worth."""
+
+
+class Environment:
+    """One split's scenarios and one prepared simulator. `name` is told in logs and cards."""
+
+    def __init__(
+        self, split: Split, simulator: Any, *, name: str, k: int = 10, concurrency: int = 64, timeout: float = 600.0
+    ) -> None:
+        self.name = name
+        self.split = split
+        self.k = k
+        self._simulator = simulator
+        self._transport = Transport(concurrency=concurrency, timeout=timeout)
+
+    def play(
+        self, recommender: Any, scenarios: Sequence[Scenario], *, turns: int, trials: int = 1, seed: int = 0
+    ) -> dict[tuple[str, int], DialogueRecord]:
+        """(scenario id, trial) -> record, of every scenario and trial. `recommender` is prepared already.
+
+        Raises HarnessError where the transport failed for good or a dialogue was not finished: a step of training must not
+        learn from a part of its batch.
+        """
+        records: dict[tuple[str, int], DialogueRecord] = {}
+
+        def write(record: DialogueRecord) -> None:
+            records[record.scenario, record.trial] = record
+
+        asyncio.run(play(self._assembly(recommender, scenarios, turns, trials, seed), set(), write))
+        for record in records.values():
+            if not record.complete:
+                reason = record.faults[-1].message if record.faults else record.stop
+                raise HarnessError(f"a rollout was not finished ({record.stop}): {reason}")
+        return records
+
+    def _assembly(self, recommender: Any, scenarios: Sequence[Scenario], turns: int, trials: int, seed: int) -> Assembly:
+        """What the runner reads. Names and descriptors of the parts are the command line's business, and unused here.
+
+        Language models are not handed over: the runner would close them after each call, and the components hold them.
+        """
+        config = RunConfig(
+            recommender=Choice("policy"),
+            simulator=Choice(self.name),
+            dataset=Choice("training"),
+            split="train",
+            turns=turns,
+            k=self.k,
+            success_k=self.k,
+            trials=trials,
+            seed=seed,
+            transport=self._transport,
+        )
+        nobody: Any = None
+        return Assembly(
+            config=config,
+            recommender=nobody,
+            simulator=nobody,
+            dataset=None,
+            dataset_part=nobody,
+            split=self.split,
+            scenarios=scenarios,
+            rows=len(scenarios),
+            data_hash="",
+            fields={},
+            instances={"recommender": recommender, "simulator": self._simulator},
+            prepared={"recommender", "simulator"},
+        )
+
+
+def dialogue_keys(scenarios: Iterable[Scenario], trials: int, seed: int) -> dict[int, tuple[str, int]]:
+    """The recommender's seed in a dialogue -> (scenario id, trial): how a policy's calls find back to their dialogue."""
+    return {
+        derive_seed(seed, scenario.id, trial, "recommender", 0): (scenario.id, trial)
+        for scenario in scenarios
+        for trial in range(trials)
+    }
+
+
+def ndcg_by_turn(records: Mapping[tuple[str, int], DialogueRecord], turns: int, k: int = 10) -> NDArray[np.float64]:
+    """NDCG@k [dialogues, turns], by key; after accept or quit the last list is carried, after a fault there is none."""
+    table = np.zeros((len(records), turns))
+    for row, key in enumerate(sorted(records)):
+        record = records[key]
+        values = [ndcg(turn.items, record.targets, k) for turn in record.turns[:turns]]
+        table[row, : len(values)] = values
+        if values and record.stop in ENDED:
+            table[row, len(values) :] = values[-1]
+    return table

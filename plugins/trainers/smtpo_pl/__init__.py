@@ -1,0 +1,1 @@
+"""Training of `smtpo-pl`, the policy without a language model."""
