@@ -87,7 +87,7 @@ class LoopHost(Host):
         self._lane.interrupt(culprit)
         if not await self._alive():
             given_up, self._lane = self._lane, _Lane(self, self._name)
-            given_up.close()
+            given_up.give_up()
             for job in self._running:
                 job.started, job.queued = 0.0, time.monotonic()
                 self._lane.add(job)
@@ -150,6 +150,11 @@ class _Lane:
         self._closed = True
         self.post(self._loop.stop)
 
+    def give_up(self) -> None:
+        """Close a loop that is blocked. What blocks it may be the next call already, which would go on for nobody."""
+        self.close()
+        interrupt(self._thread)
+
     # ---- in the lane's thread
 
     def _serve(self) -> None:
@@ -157,11 +162,11 @@ class _Lane:
         while not self._closed:
             with contextlib.suppress(Interrupt):  # it came when the blocking step had just ended
                 self._loop.run_forever()
-        self._loop.set_exception_handler(lambda loop, context: None)
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
         with contextlib.suppress(Interrupt, RuntimeError):
+            self._loop.set_exception_handler(lambda loop, context: None)
+            tasks = asyncio.all_tasks(self._loop)
+            for task in tasks:
+                task.cancel()
             if tasks:
                 self._loop.run_until_complete(asyncio.wait(tasks, timeout=PATIENCE))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -201,9 +206,10 @@ class _Lane:
         self._host.deliver(self, job, result, error)
 
     async def _call(self, job: Job) -> Any:
-        while True:
+        while not self._closed:
             try:
                 return await job.function(*job.arguments)
             except Interrupt:  # one that came too late and hit a neighbour of the blocking call: that one is made again
                 if job is self._doomed:
                     raise
+        raise Interrupt

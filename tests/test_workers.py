@@ -285,6 +285,23 @@ def test_blocking_again_and_again_ends_only_the_guilty() -> None:
     assert [outcome for n, outcome in enumerate(outcomes) if n not in (2, 5)] == [0, 1, 3, 4, 6, 7]
 
 
+def test_a_loop_that_was_given_up_ends_whatever_else_blocks_it() -> None:
+    """Its other calls are made again elsewhere: what they still do in the old loop is for nobody."""
+
+    async def main() -> list[Any]:
+        with loop() as host:
+            return await settled(*(host.submit(block) for _ in range(3)), host.submit(quick, 1))
+
+    before = threading.active_count()
+    *blocked, fine = run(main)
+    assert all(isinstance(outcome, CallTimeout) for outcome in blocked)
+    assert fine == 1
+    end = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
 def test_a_loop_that_is_stuck_in_c_code_is_replaced_and_its_calls_are_made_again() -> None:
     calls: list[int] = []
 
