@@ -15,7 +15,7 @@ from harness import hookimpl
 from harness.api import Catalogue, Component, Need, Scenario, Split
 from harness.assembly import Assembly, assemble, prepare
 from harness.config import Choice, RunConfig
-from harness.errors import DataError, PluginError, UsageError
+from harness.errors import DataError, HarnessError, PluginError, UsageError
 from harness.registry import Registry
 
 
@@ -222,4 +222,54 @@ def test_a_loader_that_raises_is_named_and_a_data_error_is_passed_on(parts: dict
         assembled()
     parts["Rows"] = type("Rows", (Rows,), {"load": raising(DataError("train.jsonl:7: no field 'x'"))})
     with pytest.raises(DataError, match=r"^train\.jsonl:7: no field 'x'$"):
+        assembled()
+
+
+# ---------------------------------------------------------------------------------------------- models of the components
+
+
+def bringing(spec: Any) -> type:
+    return type("Recommender", (Recommender,), {"default_llm": lambda self: spec})
+
+
+def answers(path: Path, text: str) -> str:
+    path.write_text(f'{{"text": "{text}"}}\n', encoding="utf-8")
+    return f"scripted:{path}"
+
+
+def test_a_component_that_brings_a_model_gets_it_unless_the_user_chose_one(parts: dict[str, Any], tmp_path: Path) -> None:
+    own, other = answers(tmp_path / "own.toml", "mine"), answers(tmp_path / "other.toml", "yours")
+    without = assembled()
+    parts["Recommender"] = bringing(own)
+    made = assembled()
+    prepare(made)
+    assert made.instances["recommender"].setups[0].llm.name == own
+    assert made.instances["simulator"].setups[0].llm is None
+    chosen = assembled(rec_llm=Choice(other))
+    assert chosen.models["recommender"].name == other
+    assert made.fingerprint == assembled(rec_llm=Choice(own)).fingerprint
+    assert len({without.fingerprint, made.fingerprint, chosen.fingerprint}) == 3
+    control = assembled(like=made, leak_policy="keep")
+    assert control.models["recommender"] is made.models["recommender"]
+
+
+def test_where_a_brought_model_lies_is_no_part_of_the_fingerprint(parts: dict[str, Any], tmp_path: Path) -> None:
+    found = []
+    for place, text in (("a", "mine"), ("b", "mine"), ("c", "yours")):
+        (tmp_path / place).mkdir()
+        parts["Recommender"] = bringing(answers(tmp_path / place / "own.toml", text))
+        found.append(assembled())
+    assert found[0].fingerprint == found[1].fingerprint != found[2].fingerprint
+    assert str(tmp_path) not in msgspec.json.encode(found[0].fields).decode()
+
+
+def test_a_brought_model_that_is_none_is_told(parts: dict[str, Any]) -> None:
+    for spec, told in ((7, "default_llm must give a text or None, not int"), ("hf:/no/such/folder", "no model at /no/such")):
+        parts["Recommender"] = bringing(spec)
+        with pytest.raises(HarnessError, match=told):
+            assembled()
+    parts["Recommender"] = bringing(None)
+    assert assembled().models == {}
+    parts["Recommender"] = type("Recommender", (Recommender,), {"default_llm": raising(ValueError("no GPU"))})
+    with pytest.raises(PluginError, match=r"recommender 'r' of some-dist failed in default_llm\(\): ValueError: no GPU"):
         assembled()
