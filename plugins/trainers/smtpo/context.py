@@ -64,6 +64,8 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
     resources: Any = None
     """`harness.training.Resources`: `simulator(name, options)`, `recommender(...)`, `model(spec, options)`, `split(...)`."""
     progress: TrainingProgress | None = None
+    used: set[str] = msgspec.field(default_factory=set)
+    """The earlier stages whose artefacts were asked for. The card names them: when one is trained anew, this one must be too."""
     settings: Mapping[str, Any] = {}
     """The stage's settings as plain data, for the model card."""
 
@@ -74,6 +76,7 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
                 f"stage {self.stage} needs the artefact of stage {stage}: train it first (--stage {stage}, the same --out), "
                 "or name an artefact that holds it with --from"
             )
+        self.used.add(stage)
         return self.done[stage]
 
     def say(self, text: str) -> None:
@@ -92,9 +95,11 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
         if not self.first:
             return
         line = msgspec.json.encode(values) + b"\n"
-        descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self.log_file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            os.write(descriptor, line)
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            os.write(descriptor, b"\n" + line if torn else line)
         finally:
             os.close(descriptor)
 
@@ -119,13 +124,11 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
         summary: str,
         curves: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         trained_against: Sequence[str] = (),
-        parents: Sequence[str] = (),
         results: Mapping[str, Any] | None = None,
         notes: Sequence[str] = (),
     ) -> Card:
         """The artefact's description with what the trainer knows filled in: data, seed, settings, versions of packages.
 
-        `parents` are the stages whose artefacts this one was made from: when one of them is trained anew, this one must be.
         `curves` maps a name ("validation") to its points ({"step": 100, "ndcg@10": .41}); `results` are single numbers.
         """
         return Card(
@@ -134,7 +137,7 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
             summary=summary,
             trained_on=(self.dataset,),
             trained_against=tuple(trained_against),
-            parents={stage: read(path).revision()["files"] for stage, path in self.done.items() if stage in parents},
+            parents={stage: read(path).revision()["files"] for stage, path in self.done.items() if stage in self.used},
             data=Data(name=self.dataset, options=dict(self.dataset_options), hash=self.data_hash),
             seeds=(self.seed,),
             settings=dict(self.settings),

@@ -79,6 +79,12 @@ class SmtpoTrainer:
         if processes.first:
             _bind(setup, out)
             shutil.rmtree(work, ignore_errors=True)
+            if not finished and setup.progress is not None:
+                for other in STAGES:
+                    if (out / other / CARD).is_file() and _outdated(out, other) == stage:
+                        setup.progress.say(
+                            f"{other} was made from another {stage}: train it anew too (--stage {other} --fresh)"
+                        )
 
 
 def _settings(setup: TrainerSetup) -> dict[str, Any]:
@@ -150,15 +156,21 @@ def _available(out: Path, base: Artifact | None, stage: str) -> dict[str, Path]:
 
 def _check_finished(out: Path, stage: str) -> None:
     """Whole, and made from the artefacts that lie beside it now. Raises DataError or UsageError."""
-    artifact = read(out / stage)
-    check(artifact)
-    for parent, content in artifact.card.parents.items():
-        beside = out / parent
-        if (beside / CARD).is_file() and read(beside).revision()["files"] != content:
-            raise UsageError(
-                f"{out / stage} was made from another {parent} than {beside}: train it anew too (--stage {stage} --fresh), or "
-                "choose another --out"
-            )
+    check(read(out / stage))
+    parent = _outdated(out, stage)
+    if parent is not None:
+        raise UsageError(
+            f"{out / stage} was made from another {parent} than {out / parent}: train it anew too (--stage {stage} --fresh), "
+            "or choose another --out"
+        )
+
+
+def _outdated(out: Path, stage: str) -> str | None:
+    """The stage whose artefact is not the one any more that this stage's was made from."""
+    for parent, content in read(out / stage).card.parents.items():
+        if (out / parent / CARD).is_file() and read(out / parent).revision()["files"] != content:
+            return parent
+    return None
 
 
 def _forget(out: Path, stage: str) -> None:
