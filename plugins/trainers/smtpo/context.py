@@ -65,7 +65,7 @@ class StageContext(msgspec.Struct, frozen=True, kw_only=True):
     """`harness.training.Resources`: `simulator(name, options)`, `recommender(...)`, `model(spec, options)`, `split(...)`."""
     progress: TrainingProgress | None = None
     used: set[str] = msgspec.field(default_factory=set)
-    """The earlier stages whose artefacts were asked for. The card names them: when one is trained anew, this one must be too."""
+    """Earlier stages whose artefacts were asked for. The card names them: when one is trained anew, this one must be too."""
     settings: Mapping[str, Any] = {}
     """The stage's settings as plain data, for the model card."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterable, Iterator
 
 from harness.errors import HarnessError, UsageError, described
@@ -58,6 +59,8 @@ def _too_big(stage: str, options: Iterable[str], error: BaseException) -> str:
 
 def _named(stage: str, options: Iterable[str], parts: tuple[str, ...], otherwise: str) -> str:
     helpful = [
-        f"--opt {stage}.{name}=..." for name in options if any(part in name.split("_") or part == name for part in parts)
+        f"--opt {stage}.{name}=..."
+        for name in options
+        if any(part in re.split("[._]", name) or name.endswith(part) for part in parts)
     ]
     return " or ".join(helpful[:3]) if helpful else otherwise

@@ -71,12 +71,41 @@ def settings(stage: str, preset: str, tables: Mapping[str, Mapping[str, Any]], g
     """The stage's `Settings`: its defaults, then the preset's table, then --opt. Raises UsageError with option and fix."""
     cls = stage_module(stage).Settings
     table = dict(tables.get(stage, {}))
-    typed.convert(cls, f"preset {preset}, table {stage}", table)
+    typed_by_file = _build(cls, f"preset {preset}, table {stage}", table)
     try:
         msgspec.convert(table, cls)  # a file has types: "8" is no number there
     except msgspec.ValidationError as error:
         raise UsageError(f"preset {preset}, table {stage}: {error}") from None
-    return typed.convert(cls, f"stage {stage}", {**table, **given})
+    return _build(cls, f"stage {stage}", given, typed_by_file)
+
+
+def flat(settings: Any, before: str = "") -> dict[str, Any]:
+    """A `Settings` as plain data, by the names that --opt takes: {"steps": 5, "lm.learning_rate": 0.001}."""
+    found: dict[str, Any] = {}
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        inner = isinstance(value, msgspec.Struct)
+        found |= flat(value, f"{before}{name}.") if inner else {f"{before}{name}": msgspec.to_builtins(value)}
+    return found
+
+
+def _build(cls: type[msgspec.Struct], where: str, given: Mapping[str, Any], start: Any = None) -> Any:
+    """`start`, else the defaults, with what is given on top; settings of a struct inside are a table, or "field.key"."""
+    values: dict[str, Any] = {} if start is None else msgspec.to_builtins(start)
+    structs = {f.name for f in msgspec.structs.fields(cls) if isinstance(f.type, type) and issubclass(f.type, msgspec.Struct)}
+    own = {name: value for name, value in given.items() if name.partition(".")[0] not in structs or "." not in name}
+    for field in msgspec.structs.fields(cls):
+        if field.name not in structs:
+            continue
+        inner = {name.removeprefix(f"{field.name}."): v for name, v in given.items() if name.startswith(f"{field.name}.")}
+        table = own.pop(field.name, {})
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{where}: {field.name} has settings of its own: {field.name}.NAME")
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        before = getattr(start, field.name) if start is not None else default
+        begun = before if isinstance(before, msgspec.Struct) else None
+        values[field.name] = msgspec.to_builtins(_build(field.type, f"{where}, {field.name}", {**table, **inner}, begun))
+    return typed.convert(cls, where, {**values, **own})
 
 
 def by_stage(given: Mapping[str, str], trained: list[str]) -> dict[str, dict[str, str]]:

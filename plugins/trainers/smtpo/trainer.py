@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from harness.api import TrainerSetup
 from harness.artifactfiles import refuse_other, versions, write_bundle
 from harness.artifacts import BUNDLE, CARD, Artifact, Card, Data, check, find, read, sha256
@@ -71,7 +69,7 @@ class SmtpoTrainer:
             done = _available(out, base, stage)
             context = _context(setup, stage, settings, out, done, processes)
             if processes.first or getattr(module, "DISTRIBUTED", False):
-                with plain_errors(stage, msgspec.structs.asdict(settings)):
+                with plain_errors(stage, presets.flat(settings)):
                     module.run(context, settings, target)
             processes.wait()
             if not (target / CARD).is_file():
@@ -95,7 +93,7 @@ def _settings(setup: TrainerSetup) -> dict[str, Any]:
 
 
 def _asked(setup: TrainerSetup, stage: str, settings: Any) -> dict[str, Any]:
-    asked: dict[str, Any] = dict(msgspec.to_builtins(settings))
+    asked = presets.flat(settings)
     if stage in ("sft", "rl") and setup.simulator is not None:
         name, options = setup.simulator
         model = None if setup.simulator_llm is None else setup.simulator_llm.revision()

@@ -22,7 +22,13 @@ from harness_plugins.trainers.smtpo.failures import finite, plain_errors
 from harness_plugins.trainers.smtpo.trainer import SmtpoTrainer
 
 
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    layers: int = 2
+    width: int = 64
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    model: Model = Model(layers=3)
     steps: Annotated[int, msgspec.Meta(ge=1)] = 5
     learning_rate: float = 1e-3
     batch_size: int = 8
@@ -187,6 +193,9 @@ def test_something_else_in_a_stages_place_is_left_alone(train: Callable[..., Pat
         ({"options": {"rl.step": "3"}}, r"stage rl has no option 'step'; did you mean steps\?"),
         ({"options": {"rl.steps": "three"}}, "stage rl: option steps=three: .*it takes int"),
         ({"options": {"rl.steps": "0"}}, "stage rl: option steps=0"),
+        ({"options": {"rl.model.layer": "3"}}, r"stage rl, model has no option 'layer'; did you mean layers\?"),
+        ({"options": {"rl.model": "3"}}, r"stage rl: model has settings of its own: model\.NAME"),
+        ({"options": {"rl.steps.x": "3"}}, "stage rl has no option 'steps.x'"),
         ({"options": {"lr.steps": "3"}}, r"no stage 'lr'; did you mean rl\?"),
         ({"options": {"steps": "3"}}, r"write it as --opt STAGE\.KEY=VALUE"),
         ({"options": {"rl.steps": "3"}, "stage": "sft"}, "stage rl is not trained by this command"),
@@ -205,6 +214,7 @@ def test_what_is_not_understood_is_one_error_with_the_nearest(tmp_path: Path, ch
     [
         ("[sft]\nstep = 3", r"table sft has no option 'step'; did you mean steps\?"),
         ('[sft]\nsteps = "3"', "table sft: Expected `int`, got `str`"),
+        ('[sft.model]\nwidth = "3"', "table sft: Expected `int`, got `str`"),
         ("[sfft]\nsteps = 3", r"no stage 'sfft'; did you mean sft\?"),
         ("steps = 3", "there is no stage 'steps'"),
         ("[sft", "preset "),
@@ -221,6 +231,14 @@ def test_a_preset_is_read_strictly(tmp_path: Path, table: str, told: str) -> Non
 def test_options_win_over_the_preset_and_that_over_the_defaults(tmp_path: Path) -> None:
     asked = SmtpoTrainer().plan(setup(tmp_path, options={"rl.steps": "7"}))
     assert [asked[stage]["steps"] for stage in STAGES] == [5, 5, 20, 7]
+
+
+@pytest.mark.usefixtures("stages")
+def test_settings_inside_settings_keep_their_own_defaults(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[sft]\nsteps = 9\n[rl.model]\nwidth = 32\n")
+    asked = SmtpoTrainer().plan(setup(tmp_path, preset=str(tmp_path / "mine.toml"), options={"rl.model.layers": "7"}))
+    assert (asked["sft"]["model.layers"], asked["sft"]["model.width"], asked["sft"]["steps"]) == (3, 64, 9)
+    assert (asked["rl"]["model.layers"], asked["rl"]["model.width"], asked["rl"]["steps"]) == (7, 32, 5)
 
 
 def test_a_stage_that_is_not_installed_is_told(stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
