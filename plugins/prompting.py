@@ -21,7 +21,7 @@ class Prompt:
     """One prompt file. `text(name, **values)` fills in a text of its top level, `table(name)` is a table of plain texts."""
 
     def __init__(self, name: str, source: str, where: str) -> None:
-        self.name, self._where = name, where
+        self.name, self.source, self._where = name, source, where
         self.sha256 = hashlib.sha256(source.encode()).hexdigest()
         try:
             content: dict[str, Any] = tomllib.loads(source)
@@ -56,6 +56,10 @@ class Prompt:
                 raise UsageError(
                     f"{self._where}: {name!r} asks for ${unknown[0]}, which there isn't; there are {', '.join(sorted(known))}"
                 )
+
+    def placeholders(self, name: str) -> frozenset[str]:
+        """The placeholders that stand in a text."""
+        return frozenset(self._texts[name].get_identifiers())
 
     def text(self, name: str, **values: str) -> str:
         """A text with its placeholders filled in."""

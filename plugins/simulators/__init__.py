@@ -80,6 +80,22 @@ def harness_simulators() -> Iterable[Component]:
         options=f"{_HERE}.ievalm_attr:Options",
         knowledge="target_aware",
     )
+    trained = f"{_HERE}.smtpo.simulator:Options"
+    yield Component(
+        "smtpo-sft",
+        f"{_HERE}.smtpo.simulator:SmtpoSft",
+        summary="a trained language model that knows no target: feedback, attribute alignment and acceptance learned from others",
+        options=trained,
+        knowledge="label_free",
+        trained_on=("cinema",),
+    )
+    yield Component(
+        "smtpo-base",
+        f"{_HERE}.smtpo.simulator:SmtpoBase",
+        summary="smtpo-sft without its training: the ablation",
+        options=trained,
+        knowledge="label_free",
+    )
     yield Component(
         "human",
         f"{_HERE}.human:Human",

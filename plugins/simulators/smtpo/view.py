@@ -1,0 +1,176 @@
+"""What a label-free simulator sees, as the texts that its prompts are filled with.
+
+Two kinds of knowledge: the public dialogue (and the list that is shown), and what the training dialogues tell about items:
+how often they are mentioned, and which go together (EASE). Nothing here has access to a need or a target.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from harness.api import Catalogue, Conversation, Item, RecommenderSetup, Statement, TrainingDialogue
+
+from ... import quoting
+from ...facets import noun_of
+from ...recommenders.ease import Ease
+from ...recommenders.ease import Options as EaseOptions
+from ...recommenders.reading import Reader
+from ...recommenders.topk import Scores
+from ...recommenders.training import mention_counts
+from ...smtpo.cards import stated
+
+STATE: Final = frozenset(
+    "noun dialogue shown turn turns wants unwanted earlier liked disliked summary has lacks said plan".split()
+)
+"""Placeholders that tell of the dialogue and the list."""
+ITEM: Final = frozenset("item card match misses clash alike affinity popularity".split())
+"""Placeholders that tell of one item in the light of the dialogue."""
+_SUMMARY: Final = 6
+"""Values that a summary of several items names."""
+_EDGES: Final = (3, 8, 20, 45, 100, 200, 400)
+"""Upper ends of the buckets of ranks by affinity, for a catalogue of a thousand items; they scale with its size."""
+
+
+class View(msgspec.Struct, frozen=True):
+    """One moment of a dialogue. Statements are of the present wish unless `earlier`; rows are catalogue rows of items that the
+    context names; `said` is what this simulator has said so far; `affinity` is the rank of each row by EASE, from 0, or None
+    where the context names no item."""
+
+    conversation: Conversation
+    wants: tuple[Statement, ...]
+    unwanted: tuple[Statement, ...]
+    earlier: tuple[Statement, ...]
+    said: tuple[Statement, ...]
+    liked: tuple[int, ...]
+    disliked: tuple[int, ...]
+    shown: tuple[Item, ...]
+    affinity: Scores | None
+
+
+class Viewer:
+    """Makes views and fills in placeholders. `training` may be empty: then affinity and popularity say nothing."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        training: Sequence[TrainingDialogue],
+        *,
+        reader: Reader | None = None,
+        turns: int = 5,
+        look: int = 10,
+    ) -> None:
+        """`look` is the length of a list that is looked at."""
+        self.catalogue, self.reader = catalogue, reader or Reader(catalogue)
+        self._noun, self._turns, self._look = noun_of(catalogue), turns, look
+        self._edges = [max(n + 1, round(edge * len(catalogue) / 1000)) for n, edge in enumerate(_EDGES)]
+        self._ease: Ease | None = None
+        self._popularity: list[str] = []
+        if training:
+            setup = RecommenderSetup(catalogue, training, 10, 0)
+            self._ease = Ease(EaseOptions())
+            self._ease.prepare_with(setup, self.reader)
+            # Eight levels, each twice as often mentioned as the one below.
+            counts = mention_counts(catalogue, training) * (4000 / len(training))
+            self._popularity = [str(min(int(level), 7)) for level in np.log2(1 + counts)]
+
+    def view(self, conversation: Conversation) -> View:
+        """Linear in the dialogue's text; the readings of old messages are remembered."""
+        context = Conversation(quoting.context_of(conversation))
+        # What was said before this dialogue began tells of the seeker; its own answers are this simulator's guesses.
+        groups, later = stated(context, self.reader), stated(conversation, self.reader)
+        signs = self.reader.mentioned(context)
+        ranked = conversation.messages[-1].ranked if conversation.messages else ()
+        items = (self.catalogue.get(item_id) for item_id in dict.fromkeys(ranked))
+        affinity: Scores | None = None
+        if self._ease is not None and signs:
+            scores = self._ease.scores(context)
+            affinity = np.empty(len(scores))
+            affinity[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+        return View(
+            conversation=conversation,
+            wants=tuple(groups["wants"]),
+            unwanted=tuple(groups["not"]),
+            earlier=tuple(groups["earlier"]),
+            said=(*later["lately"], *later["lately not"]),
+            liked=tuple(row for row, sign in signs.items() if sign > 0),
+            disliked=tuple(row for row, sign in signs.items() if sign < 0),
+            shown=tuple(item for item in items if item is not None)[: self._look],
+            affinity=affinity,
+        )
+
+    def state(self, view: View, plan: str = "") -> dict[str, str]:
+        """The placeholders `STATE`."""
+        carried = Counter(value for item in view.shown for value in _values(item))
+        wants = [(s.facet, s.value) for s in view.wants]
+        return {
+            "noun": self._noun,
+            "dialogue": quoting.transcript(view.conversation, ("you", "recommender")),
+            "shown": quoting.numbered(view.shown),
+            "turn": str(view.conversation.turn),
+            "turns": str(self._turns),
+            "wants": _spelled((s.facet, s.value) for s in view.wants),
+            "unwanted": _spelled((s.facet, s.value) for s in view.unwanted),
+            "earlier": _spelled((s.facet, s.value) for s in view.earlier if s.polarity > 0),
+            "liked": self._summary(view.liked),
+            "disliked": self._summary(view.disliked),
+            "summary": " ".join(_plain(value) for (_, value), _ in _most(carried, _SUMMARY)),
+            "has": _spelled(value for value in wants if value in carried),
+            "lacks": _spelled(value for value in wants if value not in carried),
+            "said": _spelled((s.facet, s.value) for s in view.said),
+            "plan": plan,
+        }
+
+    def item(self, view: View, item: Item) -> dict[str, str]:
+        """The placeholders `ITEM`."""
+        own = set(_values(item))
+        row = self.catalogue.position(item.id)
+        wants = [(s.facet, s.value) for s in view.wants]
+        alike = Counter(
+            facet for other in view.liked for facet, value in _values(self.catalogue[other]) if (facet, value) in own
+        )
+        return {
+            "item": quoting.described(item),
+            "card": _spelled(_values(item)),
+            "match": " ".join(facet for facet, value in wants if (facet, value) in own),
+            "misses": " ".join(facet for facet, value in wants if (facet, value) not in own),
+            "clash": " ".join(s.facet for s in view.unwanted if (s.facet, s.value) in own),
+            "alike": " ".join(" ".join([facet] * min(count, 3)) for facet, count in alike.items()),
+            "affinity": self._bucket(view.affinity, row),
+            "popularity": self._popularity[row] if self._popularity else "?",
+        }
+
+    def _bucket(self, affinity: Scores | None, row: int) -> str:
+        if affinity is None:
+            return "?"
+        return str(sum(affinity[row] >= edge for edge in self._edges))
+
+    def _summary(self, rows: Sequence[int]) -> str:
+        """The values that most of some items carry."""
+        carried = Counter(value for row in rows for value in _values(self.catalogue[row]))
+        return " ".join(_plain(value) for (_, value), _ in _most(carried, _SUMMARY))
+
+
+def _values(item: Item) -> list[tuple[str, str]]:
+    return [(facet, value) for facet, held in item.attributes.items() for value in held]
+
+
+def _most(carried: Counter[tuple[str, str]], count: int) -> list[tuple[tuple[str, str], int]]:
+    """The most frequent, equal ones in order of appearance."""
+    return sorted(carried.items(), key=lambda entry: -entry[1])[:count]
+
+
+def _spelled(values: Iterable[tuple[str, str]]) -> str:
+    """ "genre horror comedy director Ana Sol": each facet before its values."""
+    grouped: dict[str, list[str]] = {}
+    for facet, value in values:
+        grouped.setdefault(facet, []).append(_plain(value))
+    return " ".join(f"{_plain(facet)} {' '.join(held)}" for facet, held in grouped.items())
+
+
+def _plain(value: str) -> str:
+    return quoting.plain(value, 60)

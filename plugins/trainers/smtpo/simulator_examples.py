@@ -1,0 +1,135 @@
+"""Moments as examples of the three tasks, mixed into one endless stream."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from harness.api import Item, Scenario
+from harness.errors import DataError
+from harness.leakgate import LeakGate
+
+from ...prompting import Prompt
+from ...simulators.smtpo.mind import NO, YES
+from .lm import Example
+from .simulator_data import Moment, Moments
+
+Task = Literal["feedback", "alignment", "target"]
+TASKS: Final[tuple[Task, ...]] = ("feedback", "alignment", "target")
+_BUFFER: Final = 512
+_PLANLESS: Final = 0.25
+"""Share of the feedback examples without notes, so that the reply can be had without the alignment."""
+
+Share = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often each task comes, and what its loss weighs. A task with either at 0 is left out."""
+
+    feedback: Share = 2.0
+    alignment: Share = 1.0
+    target: Share = 1.0
+    lambda_feedback: Share = 1.0
+    lambda_alignment: Share = 1.0
+    lambda_target: Share = 1.0
+    negatives: Annotated[int, msgspec.Meta(ge=1, description="refused items per accepted one")] = 1
+
+    def share(self, task: Task) -> float:
+        """Relative frequency."""
+        return float(getattr(self, task)) if self.weight(task) else 0.0
+
+    def weight(self, task: Task) -> float:
+        """Of the task's loss."""
+        return float(getattr(self, f"lambda_{task}"))
+
+
+class Examples:
+    """Writes moments as examples. `gate` leaves out answers that name a title of the catalogue."""
+
+    def __init__(self, moments: Moments, prompt: Prompt, mixture: Mixture) -> None:
+        self._moments, self._prompt, self._mixture = moments, prompt, mixture
+        self._gate = LeakGate(moments.catalogue)
+        self._lengths: dict[Task, float] = dict.fromkeys(TASKS, 1.0)
+        self.left_out = 0
+        """Answers that named a title."""
+
+    def weigh(self, length: Callable[[Example], int], sample: Sequence[Scenario]) -> None:
+        """Let each *answer* count the same, whatever its length in tokens: L = lambda/|y| * sum of the token losses, with |y|
+        as the task's mean over a sample, scaled so that the mean weight of a token is about one."""
+        for task in TASKS:
+            if self._mixture.share(task):
+                rng = Random(task)
+                made = [e for s in sample for m in self._moments.of(s) for e in self._written(task, m, s, rng)]
+                self._lengths[task] = sum(map(length, made)) / max(1, len(made))
+        shares = {task: self._mixture.share(task) for task in TASKS}
+        mean = sum(shares[t] * self._lengths[t] for t in TASKS) / sum(shares.values())
+        self._lengths = {task: self._lengths[task] / mean for task in TASKS}
+
+    def like(self, other: Examples) -> Examples:
+        """With the weights of another one."""
+        self._lengths = dict(other._lengths)
+        return self
+
+    def stream(self, scenarios: Sequence[Scenario], seed: int) -> Iterator[Example]:
+        """Endless; every pass over the scenarios has other lists, replies and items."""
+        rng = Random(f"{seed}|stream")
+        buffer: list[Example] = []
+        for epoch in itertools.count():
+            order = list(scenarios)
+            rng.shuffle(order)
+            found = 0
+            for example in self.once(order, rng, epoch):
+                found += 1
+                if len(buffer) < _BUFFER:
+                    buffer.append(example)
+                    continue
+                place = rng.randrange(_BUFFER)
+                yield buffer[place]
+                buffer[place] = example
+            if not found:
+                raise DataError("no scenario of the train split gives an example: the targets need attributes")
+
+    def once(self, scenarios: Sequence[Scenario], rng: Random, epoch: int = 0) -> Iterator[Example]:
+        """The examples of one pass, in order. A moment has one reply and one alignment at most, and any number of verdicts."""
+        shares = {task: self._mixture.share(task) for task in TASKS}
+        one = max(shares["feedback"], shares["alignment"]) or shares["target"]
+        credit = dict.fromkeys(TASKS, 0.0)
+        for scenario in scenarios:
+            for moment in self._moments.of(scenario, epoch):
+                for task in TASKS:
+                    credit[task] += shares[task] / one
+                    while credit[task] >= 1:
+                        credit[task] -= 1
+                        yield from self._written(task, moment, scenario, rng)
+
+    def _written(self, task: Task, moment: Moment, scenario: Scenario, rng: Random) -> Iterator[Example]:
+        viewer, _ = self._moments.part(scenario)
+        weight = self._mixture.weight(task) / self._lengths[task]
+        if task == "alignment":
+            state = viewer.state(moment.view)
+            yield Example(self._prompt.text("align", **state), moment.alignment.answer(), weight)
+        elif task == "feedback":
+            named = self._gate.check(moment.reply, hidden=scenario.need.targets)
+            if named.leaks or named.items:
+                self.left_out += 1
+                return
+            plan = "" if rng.random() < _PLANLESS or not self._mixture.share("alignment") else moment.alignment.plan()
+            yield Example(self._prompt.text("feedback", **viewer.state(moment.view, plan)), moment.reply, weight)
+        else:
+            item, answer = self._judged(moment, rng)
+            state, about = viewer.state(moment.view), viewer.item(moment.view, item)
+            verdict = self._prompt.text("verdict", **state, **about, answer="\0")
+            given, _, after = verdict.partition("\0")
+            used = about if "item" in self._prompt.placeholders("target") else {}
+            yield Example(self._prompt.text("target", **state, **used), answer + after, weight, given)
+
+    def _judged(self, moment: Moment, rng: Random) -> tuple[Item, str]:
+        """The target, or a shown item or one of the recommender's best that is none."""
+        if rng.random() < 1 / (1 + self._mixture.negatives):
+            return moment.target, YES
+        hard = [item for item in (moment.view.shown if rng.random() < 0.3 else moment.pool) if item.id != moment.target.id]
+        return (rng.choice(hard), NO) if hard else (moment.target, YES)
