@@ -23,6 +23,13 @@ def harness_recommenders() -> Iterable[Component]:
     yield _component("llm-rerank", "llm_rerank:LlmRerank", "a language model orders the candidates of any other recommender")
     yield _component("llm-embed", "llm_embed:LlmEmbed", "text embeddings of dialogue and items, exact nearest neighbours")
     yield _component("http", "served:Http", "a recommender served anywhere, in any language; or an OpenAI-like chat endpoint")
+    yield Component(
+        "smtpo",
+        "harness_plugins.recommenders.smtpo.recommender:Smtpo",
+        summary="SMTPO: a dual-view retriever, and a reasoning language model trained by SFT and multi-turn RL",
+        options="harness_plugins.recommenders.smtpo.recommender:Options",
+        trained_on=("cinema",),
+    )
     yield _component(
         "smtpo-pl", "smtpo_pl.recommender:SmtpoPl", "SMTPO without a language model: Plackett-Luce weights over features"
     )

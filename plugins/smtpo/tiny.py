@@ -48,7 +48,11 @@ def make_tokenizer(texts: Iterable[str], catalogue: Catalogue, marks: Sequence[s
     tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(prepend_scheme="never"), pre_tokenizers.Punctuation(), pre_tokenizers.Digits(individual_digits=True)]
+        [
+            pre_tokenizers.Metaspace(prepend_scheme="never"),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.Digits(individual_digits=True),
+        ]
     )
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     values = [value for item in catalogue for held in item.attributes.values() for value in held]
@@ -61,7 +65,10 @@ def make_tokenizer(texts: Iterable[str], catalogue: Catalogue, marks: Sequence[s
     tokenizer.train_from_iterator((*texts, *sorted(set(values))), trainer)
     # A value stands for itself wherever it is written, whatever its case; blanks around it are not worth a token.
     tokenizer.add_tokens(
-        [AddedToken(value, single_word=True, lstrip=True, normalized=True) for value in dict.fromkeys(sorted(values, key=str.lower))]
+        [
+            AddedToken(value, single_word=True, lstrip=True, normalized=True)
+            for value in dict.fromkeys(sorted(values, key=str.lower))
+        ]
     )
     tokenizer.add_tokens([AddedToken(mark, lstrip=True, rstrip=True, normalized=False) for mark in marks])
     fast = PreTrainedTokenizerFast(

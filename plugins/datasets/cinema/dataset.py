@@ -15,7 +15,7 @@ from harness.errors import DataError
 
 from ..cutting import check_split, mentioned_before
 from .films import load_films, table_bytes
-from .levels import Difficulty
+from .levels import USERS, Difficulty
 
 if TYPE_CHECKING:
     from .stored import Header, Stored
@@ -32,6 +32,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     path: Annotated[
         str | None, msgspec.Meta(description="folder of files written by the generator; default: the packaged ones")
     ] = None
+    fresh: Annotated[
+        int | None,
+        msgspec.Meta(
+            description="deal the films' attributes anew by this seed: an unseen catalogue, other tastes and dialogues"
+        ),
+    ] = None
+    users: Annotated[int, msgspec.Meta(ge=4, description="fresh: training users; a quarter as many in each other split")] = (
+        USERS
+    )
 
 
 class Cinema:
@@ -55,6 +64,12 @@ class Cinema:
         from .stored import Cutter
 
         check_split(split, self.card)
+        if self.options.fresh is not None:
+            if self.options.path is not None:
+                raise DataError("cinema: path and fresh can't be given together; fresh makes its own dialogues")
+            from .fresh import fresh_split
+
+            return fresh_split(self.options.fresh, self.options.users, self.options.difficulty, split)
         films = load_films()
         header, training = self._read("train")
         cutter = Cutter(World(films, header.seed), self.options.difficulty)

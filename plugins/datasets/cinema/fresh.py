@@ -1,4 +1,4 @@
-"""Worlds with other films: the same titles and attribute values, dealt out anew. For training that must not learn films by heart."""
+"""Worlds with other films: the same titles and attribute values, dealt out anew, so that nothing was learned by heart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from harness.api import Catalogue, Item, Split
 
+from ..cutting import mentioned_before
 from .films import load_films
 from .generate import dialogues
 from .levels import Difficulty
@@ -16,9 +17,9 @@ from .stored import Cutter
 
 
 def fresh_catalogue(seed: int, films: Catalogue | None = None) -> Catalogue:
-    """As many films as there are, each facet's values of one film drawn from another film, titles shuffled.
+    """As many films as there are, each facet's values of one film dealt to another one, titles shuffled.
 
-    How often a value occurs stays as it is; which values go together does not.
+    How often a value occurs stays as it is, but for a star that one film would get twice; which values go together does not.
     """
     films = load_films() if films is None else films
     draw = Random(f"cinema/fresh/{seed}")
@@ -39,15 +40,21 @@ def fresh_catalogue(seed: int, films: Catalogue | None = None) -> Catalogue:
     return Catalogue(made)
 
 
-def fresh_split(seed: int, users: int, difficulty: Difficulty = "standard") -> Split:
-    """A training split of that many users in a world of its own: another catalogue, other tastes, other dialogues."""
+def fresh_split(seed: int, users: int, difficulty: Difficulty = "standard", split: str = "train") -> Split:
+    """A split with so many training users in a world of its own: another catalogue, other tastes, other dialogues."""
     world = World(fresh_catalogue(seed), seed)
     cutter = Cutter(world, difficulty)
-    made = list(dialogues(world, difficulty, "train", users))
+    training = list(dialogues(world, difficulty, "train", users))
+    made = training if split == "train" else list(dialogues(world, difficulty, split, users))
+    scenarios = [scenario for dialogue in made for scenario in cutter.scenarios(dialogue)]
+    repeated = mentioned_before(scenarios)
     return Split(
-        name="train",
-        scenarios=[scenario for dialogue in made for scenario in cutter.scenarios(dialogue)],
-        training=[cutter.training(dialogue) for dialogue in made],
+        name=split,
+        scenarios=scenarios,
+        training=[cutter.training(dialogue) for dialogue in training],
         catalogue=world.catalogue,
-        notes=(f"generated data, a catalogue dealt out anew, seed {seed}",),
+        notes=(
+            f"generated data, difficulty {difficulty}, attributes dealt out anew by seed {seed}",
+            f"{repeated} of {len(scenarios)} rows have a target that their context already names",
+        ),
     )

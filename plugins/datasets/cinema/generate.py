@@ -14,13 +14,12 @@ from random import Random
 
 from .films import load_films, table_bytes
 from .grammar import Writer
-from .levels import LEVELS, Difficulty
+from .levels import LEVELS, USERS, Difficulty
 from .model import World
 from .stored import FORMAT, Header, Stored, file_name, pack
 from .users import draw_count, draw_plan, draw_user
 
 SEED = 20
-USERS = 2000
 SPLITS = ("train", "validation", "test")
 _SHARE = 4
 """Training users per validation or test user. The latter have one dialogue each, so that test dialogues are independent."""

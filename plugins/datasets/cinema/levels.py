@@ -8,6 +8,9 @@ import msgspec
 
 Difficulty = Literal["easy", "standard", "hard"]
 
+USERS = 2000
+"""Training users, unless said otherwise; a quarter as many in each other split."""
+
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers of one level. Facet maps hold probabilities."""

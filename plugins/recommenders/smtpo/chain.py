@@ -39,7 +39,13 @@ LONGEST: Final = 20_000
 _ID: Final = re.compile(r"\[C(\d{1,3})\]")
 _ENTRY: Final = re.compile(r"\[C(\d{1,3})\]([^\[]*)")
 _NUMBER: Final = re.compile(r"\s*(10|\d)\s*")
-_ORDER: Final = ("<think>", *(mark for name in SECTIONS for mark in (f"<{name}>", f"</{name}>")), "</think>", "<answer>", "</answer>")
+_ORDER: Final = (
+    "<think>",
+    *(mark for name in SECTIONS for mark in (f"<{name}>", f"</{name}>")),
+    "</think>",
+    "<answer>",
+    "</answer>",
+)
 _MARK: Final = re.compile("|".join(map(re.escape, _ORDER)))
 
 

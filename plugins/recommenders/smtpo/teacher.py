@@ -24,12 +24,19 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How the teacher writes. All [inferred]: the paper's own data are not public."""
 
     k: Annotated[int, msgspec.Meta(ge=1, description="candidates in an answer")] = 10
-    weights: Annotated[tuple[int, ...], msgspec.Meta(description="points of a match, drawn per facet and example")] = (1, 2, 2, 3)
+    weights: Annotated[tuple[int, ...], msgspec.Meta(description="points of a match, drawn per facet and example")] = (
+        1,
+        2,
+        2,
+        3,
+    )
     penalty: Annotated[int, msgspec.Meta(ge=0, description="points off for each violated wish")] = 2
     forget: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of stated values that are left out")] = 0.05
 
 
-def teach(groups: Mapping[str, Sequence[Statement]], candidates: Sequence[Item], settings: TeacherSettings, draw: Random) -> Chain:
+def teach(
+    groups: Mapping[str, Sequence[Statement]], candidates: Sequence[Item], settings: TeacherSettings, draw: Random
+) -> Chain:
     """The chain for candidates in the order shown. Ties keep that order. The same generator gives the same chain."""
     wanted = [s for name in ("wants", "lately") for s in groups[name] if draw.random() >= settings.forget]
     unwanted = [s for name in ("not", "lately not") for s in groups[name]]

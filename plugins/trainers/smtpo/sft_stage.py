@@ -1,0 +1,193 @@
+"""Stage `sft`: the reasoning recommender learns the chain from the teacher, then is looked at on validation dialogues."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import msgspec
+
+from harness.api import Scenario, Split
+from harness.artifactfiles import create
+from harness.errors import UsageError
+from harness.scenarios import novel
+
+from ...recommenders.smtpo import recommender as smtpo
+from ...recommenders.smtpo.chain import MARKS, identifier
+from ...recommenders.smtpo.prompt import Prompter, Prompting
+from ...recommenders.smtpo.teacher import TeacherSettings
+from ...smtpo.tiny import TinySettings, make_model, make_tokenizer
+from .context import StageContext
+from .lm import Example, LmSettings, fine_tune
+from .recommender_data import fresh, played
+
+_WORDS = ("wants\nnot\nlately\nlately not\nearlier\nsays", "[C01] has | may suit you", "0 1 2 3 4 5 6 7 8 9")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the stage. All [inferred]: the paper's data and hyper-parameters are not public."""
+
+    base: Annotated[str, msgspec.Meta(description="pretrained model, a path or a name; empty: a tiny one is made here")] = ""
+    tiny: TinySettings = TinySettings()
+    prompting: Prompting = Prompting()
+    teacher: TeacherSettings = TeacherSettings()
+    lm: LmSettings = LmSettings()
+    fresh: Annotated[
+        float, msgspec.Meta(ge=0, le=1, description="share of the examples, the first ones, that come from fresh worlds")
+    ] = 0.0
+    world: Annotated[int, msgspec.Meta(ge=8, description="training users of a fresh world")] = 150
+    curriculum: Annotated[
+        tuple[tuple[float, int], ...],
+        msgspec.Meta(description="(share of the fresh examples until which, candidates shown); then all are shown"),
+    ] = ((0.15, 4), (0.4, 8))
+    turns: Annotated[int, msgspec.Meta(ge=1, description="turns of played dialogues")] = 3
+    simulator: Annotated[str, msgspec.Meta(description="plays the seeker; empty: the one that was trained here")] = ""
+    scenarios: Annotated[int, msgspec.Meta(ge=1, description="training scenarios that are played, at most")] = 4000
+    validation: Annotated[int, msgspec.Meta(ge=1, description="validation scenarios")] = 200
+
+
+def run(context: StageContext, settings: Settings, out: Path) -> None:
+    """Make the artefact. Raises UsageError where fresh worlds are asked for and the data set can't make any."""
+    from .evaluation import Player, evaluate, load_retriever
+
+    context = context if not settings.simulator else msgspec.structs.replace(context, simulator=(settings.simulator, {}))
+    prompter = Prompter(settings.prompting, "film")
+    examples, validation = _data(context, settings, prompter)
+    model, tokenizer = load_base(context, settings)
+    report = fine_tune(
+        model,
+        tokenizer,
+        examples,
+        validation,
+        settings.lm,
+        context.work / "lm",
+        seed=context.seed,
+        step=lambda done, total, values: context.step(done, total, **values),
+    )
+    for point in report.curve:
+        context.log(**point)
+    trained = context.work / "trained"
+    save(model, tokenizer, settings.prompting, trained)
+    context.say("plays validation dialogues")
+    scenarios = sample(context.validation, settings.validation, context.seed)
+    results = evaluate(
+        Player(context, settings.prompting, load_retriever(context)),
+        trained,
+        scenarios,
+        turns=settings.turns,
+        seed=context.seed,
+    )
+    context.log(**results)
+    card = context.card(
+        smtpo.KIND,
+        summary="reasoning recommender after supervised fine-tuning on the teacher's chains",
+        curves={"validation loss": list(report.curve)},
+        trained_against=(results["simulator"],),
+        results=results,
+        notes=("The teacher is equal-weight attribute matching: it sees no label.",),
+    )
+    with create(out, card) as folder:
+        for file in trained.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+
+
+def load_base(context: StageContext, settings: Settings) -> tuple[Any, Any]:
+    """(model, tokenizer) that fine-tuning starts from."""
+    if settings.base:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        return AutoModelForCausalLM.from_pretrained(settings.base, dtype="auto"), AutoTokenizer.from_pretrained(settings.base)
+    texts = [message.text for dialogue in context.train.training for message in dialogue.messages]
+    marks = [*(identifier(n) for n in range(1, 51)), *MARKS, "\n"]
+    tokenizer = make_tokenizer((*texts, *_WORDS * 5), context.train.catalogue, marks, settings.tiny.pieces)
+    return make_model(tokenizer, settings.tiny, context.seed), tokenizer
+
+
+def save(model: Any, tokenizer: Any, how: Prompting, folder: Path, *, half: bool = True) -> None:
+    """A whole transformers folder with how to ask the model; weights in float16, which costs nothing that can be measured
+    (docs/smtpo.md). An adapter is merged."""
+    import torch
+
+    merged = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    kept = merged.dtype
+    folder.mkdir(parents=True, exist_ok=True)
+    (merged.to(torch.float16) if half else merged).save_pretrained(folder)
+    merged.to(kept)
+    tokenizer.save_pretrained(folder)
+    how.save(folder)
+
+
+def sample(split: Split, count: int, seed: int) -> list[Scenario]:
+    """So many scenarios of the variant novel, in the split's order."""
+    scenarios = novel(split.scenarios)
+    if len(scenarios) <= count:
+        return scenarios
+    chosen = sorted(Random(f"sample/{seed}").sample(range(len(scenarios)), count))
+    return [scenarios[row] for row in chosen]
+
+
+def _data(context: StageContext, settings: Settings, prompter: Prompter) -> tuple[Any, list[Example]]:
+    """(the stream of training examples, which can be read again; validation examples)."""
+    from .evaluation import load_retriever
+    from .rl.environment import Environment
+    from .rl.players import environments
+
+    total = settings.lm.steps * settings.lm.batch * settings.lm.accumulate
+    dealt = int(settings.fresh * total)
+    if dealt:
+        _world(context, settings, 0)  # fails now rather than after minutes
+    retriever = load_retriever(context)
+    held = context.work / "played.json"
+    if held.exists():
+        train, validation = ([Example(**row) for row in rows] for rows in json.loads(held.read_text(encoding="utf-8")))
+    else:
+        context.say("plays training dialogues with the teacher")
+        environment = environments(context, "")[0]
+        scenarios = sample(context.train, settings.scenarios, context.seed)
+        how: dict[str, Any] = {"turns": settings.turns, "seed": context.seed}
+        train = played(environment, retriever, scenarios, prompter, settings.teacher, **how) if dealt < total else []
+        unseen = Environment(context.validation, environment.simulator, name=environment.name)
+        validation = played(
+            unseen, retriever, sample(context.validation, settings.validation, context.seed), prompter, settings.teacher, **how
+        )[: settings.validation]
+        rows = [[msgspec.to_builtins(example) for example in part] for part in (train, validation)]
+        partial = held.with_suffix(".part")
+        partial.write_text(json.dumps(rows), encoding="utf-8")
+        partial.rename(held)
+
+    def stream() -> Iterator[Example]:
+        yield from fresh(
+            lambda chunk: _world(context, settings, chunk),
+            prompter,
+            settings.teacher,
+            total=dealt,
+            curriculum=settings.curriculum,
+            seed=context.seed,
+            turns=settings.turns,
+        )
+        yield from _again(train, context.seed)
+
+    return stream, validation
+
+
+def _again(examples: Sequence[Example], seed: int) -> Iterator[Example]:
+    """Forever, in another order each time."""
+    for epoch in itertools.count():
+        order = list(range(len(examples)))
+        if not order:
+            return
+        Random(f"{seed}/{epoch}").shuffle(order)
+        yield from (examples[row] for row in order)
+
+
+def _world(context: StageContext, settings: Settings, number: int) -> Split:
+    try:
+        return context.resources.split("train", {"fresh": number, "users": settings.world})  # type: ignore[no-any-return]
+    except UsageError as error:
+        raise UsageError(
+            f"{context.dataset} makes no fresh worlds ({error}): set sft.fresh=0 to learn from its own train split alone"
+        ) from None
