@@ -24,6 +24,7 @@ from harness.api import (
     SimulatorSetup,
     Split,
     Statement,
+    TrainerSetup,
     TrainingDialogue,
     TurnView,
     Unscored,
@@ -39,5 +40,5 @@ __all__ = [
     "AnnotatedDialogue", "AnnotatedMessage", "ArtifactFolder", "BudgetExceeded", "Catalogue", "Ceiling", "Component",
     "Conversation", "DataError", "DatasetCard", "DialogueView", "Feedback", "HumanLabels", "Item", "Knowledge", "Message",
     "MetricSetup", "Need", "Recommendation", "RecommenderSetup", "RemoteFile", "RunView", "Scenario", "SimulatorSetup",
-    "Split", "Statement", "TrainingDialogue", "TransportError", "TurnView", "Unscored", "Usage", "hookimpl",
+    "Split", "Statement", "TrainerSetup", "TrainingDialogue", "TransportError", "TurnView", "Unscored", "Usage", "hookimpl",
 ]  # fmt: skip

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import msgspec
 
 from harness import __version__, options
-from harness.api import Split, TrainerSetup, TrainingProgress
+from harness.api import Catalogue, Split, TrainerSetup, TrainingProgress
+from harness.artifacts import find
 from harness.assembly import Part, load_split, resolve
 from harness.config import Asking, Choice, Transport, difference, fingerprint
 from harness.errors import ConfigMismatch, DataError, HarnessError, PluginError, StoreError, UsageError, described
@@ -100,6 +101,18 @@ class Resources:
         return _cut(load_split(part, part.create(), name), self._config)
 
 
+class Prepared(msgspec.Struct, frozen=True):
+    """A training before it begins."""
+
+    part: Part
+    trainer: Any
+    setup: TrainerSetup
+    fields: dict[str, Any]
+    """What every stage depends on, flat."""
+    stages: dict[str, dict[str, Any]]
+    """Stage -> what it is trained with."""
+
+
 def train(
     registry: Registry, config: TrainConfig, out: Path, *, resume: bool = True, progress: TrainingProgress | None = None
 ) -> None:
@@ -108,17 +121,14 @@ def train(
     Raises ConfigMismatch, field by field, when `out` holds a training of another configuration, UsageError when it holds
     something else, and what the trainer raises; what is no error for users becomes a PluginError, its traceback a file.
     """
-    part = resolve(registry, "trainer", Choice(config.trainer))
-    setup, fields = prepare(registry, config, part, resume=resume, progress=progress)
-    trainer = part.create()
-    stages = plan(trainer, part, setup)
-    first = first_process()
     refuse_other(out)
+    made = prepare(registry, config, resume=resume, progress=progress)
+    first = first_process()
     with _held(out) if first else contextlib.nullcontext():
         if first:
-            write_manifest(out, fields, stages, fresh=not resume)
+            write_manifest(out, made.fields, made.stages, fresh=not resume)
         try:
-            trainer.train(setup, out)
+            made.trainer.train(made.setup, out)
         except (HarnessError, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -126,68 +136,42 @@ def train(
             with contextlib.suppress(StoreError):
                 write_atomically(where, traceback.format_exc().encode("utf-8", "backslashreplace"))
             raise PluginError(
-                f"trainer {config.trainer!r} of {part.entry.distribution} failed: {type(error).__name__}: "
+                f"trainer {config.trainer!r} of {made.part.entry.distribution} failed: {type(error).__name__}: "
                 f"{described(error, 500)} (traceback in {where}); the same command goes on from what is kept"
             ) from error
 
 
 def prepare(
-    registry: Registry,
-    config: TrainConfig,
-    part: Part,
-    *,
-    resume: bool = True,
-    progress: TrainingProgress | None = None,
-) -> tuple[TrainerSetup, dict[str, Any]]:
-    """What the trainer is handed, and the fields that every stage depends on. Raises DataError where nothing can be learned."""
+    registry: Registry, config: TrainConfig, *, resume: bool = True, progress: TrainingProgress | None = None
+) -> Prepared:
+    """Names and settings first, which is cheap, then the data. Raises DataError where nothing can be learned."""
+    part = resolve(registry, "trainer", Choice(config.trainer))
     dataset_part = resolve(registry, "dataset", config.dataset)
-    resources = Resources(registry, config, dataset_part)
-    dataset = dataset_part.create()
-    splits = {}
-    for name in ("train", "validation"):
-        split = splits[name] = _cut(load_split(dataset_part, dataset, name), config)
-        if not split.scenarios:
-            what = "learn from" if name == "train" else "choose on"
-            raise DataError(
-                f"{config.dataset.name} has no scenario to {what}: its {name} split is empty in variant {config.variant}"
-            )
-    learned, chosen = splits["train"], splits["validation"]
-    if not learned.training:
-        raise DataError(f"{config.dataset.name} has no training dialogues: nothing can be learned from it")
-    digest = data_hash(learned, [*learned.scenarios, *chosen.scenarios])
-    base = None
-    if config.base is not None:
-        from harness.artifacts import find
-
-        base = find(config.base, registry=registry).path
-    simulator = None
-    if config.simulator is not None:
-        chosen_part = resolve(registry, "simulator", config.simulator)
-        simulator = (config.simulator.name, options.as_dict(chosen_part.options))
-    elif config.simulator_llm is not None:
-        raise UsageError("--sim-llm was given, but no --sim: name the simulator that is to use it")
     given = options.as_dict(dataset_part.options)
     given.pop("path", None)  # where the files lie is no part of what is learned
+    resources = Resources(registry, config, dataset_part)
+    nothing = Split("", (), (), Catalogue(()))
     setup = TrainerSetup(
-        train=learned,
-        validation=chosen,
+        train=nothing,
+        validation=nothing,
         seed=config.seed,
         preset=config.preset,
         stage=config.stage,
         options=config.options,
         dataset=config.dataset.name,
         dataset_options=given,
-        dataset_hash=digest,
         resume=resume,
         limit=config.limit,
-        base=base,
-        simulator=simulator,
-        simulator_llm=None
-        if config.simulator_llm is None
-        else resources.model(config.simulator_llm.name, config.simulator_llm.options),
+        base=None if config.base is None else find(config.base, registry=registry).path,
         progress=progress,
         resources=resources,
+        **_simulator(registry, config, resources),
     )
+    trainer = part.create()
+    stages = plan(trainer, part, setup)
+    learned, chosen = _data(config, dataset_part)
+    digest = data_hash(learned, [*learned.scenarios, *chosen.scenarios])
+    setup = msgspec.structs.replace(setup, train=learned, validation=chosen, dataset_hash=digest)
     fields = {
         **{f"trainer.{key}": value for key, value in part.revision().items() if key != "options"},
         **{f"dataset.{key}": value for key, value in dataset_part.revision().items() if key != "options"},
@@ -197,13 +181,40 @@ def prepare(
         "limit": config.limit,
         "data_hash": digest,
     }
-    return setup, fields
+    return Prepared(part, trainer, setup, fields, stages)
+
+
+def _simulator(registry: Registry, config: TrainConfig, resources: Resources) -> dict[str, Any]:
+    if config.simulator is None:
+        if config.simulator_llm is not None:
+            raise UsageError("--sim-llm was given, but no --sim: name the simulator that is to use it")
+        return {}
+    part = resolve(registry, "simulator", config.simulator)
+    model = config.simulator_llm
+    return {
+        "simulator": (config.simulator.name, options.as_dict(part.options)),
+        "simulator_llm": None if model is None else resources.model(model.name, model.options),
+    }
+
+
+def _data(config: TrainConfig, part: Part) -> tuple[Split, Split]:
+    """The splits to learn from and to choose on."""
+    dataset = part.create()
+    learned, chosen = (_cut(load_split(part, dataset, name), config) for name in ("train", "validation"))
+    for name, split, what in (("train", learned, "learn from"), ("validation", chosen, "choose on")):
+        if not split.scenarios:
+            raise DataError(
+                f"{config.dataset.name} has no scenario to {what}: its {name} split is empty in variant {config.variant}"
+            )
+    if not learned.training:
+        raise DataError(f"{config.dataset.name} has no training dialogues: nothing can be learned from it")
+    return learned, chosen
 
 
 def plan(trainer: Any, part: Part, setup: TrainerSetup) -> dict[str, dict[str, Any]]:
     """Stage -> what it is trained with: the trainer's own `plan(setup)`, else all that was asked for under one name.
 
-    Raises UsageError for an unknown stage, preset or option.
+    The data are not loaded yet: the splits of this `setup` are empty. Raises UsageError for an unknown stage, preset or option.
     """
     own = getattr(trainer, "plan", None)
     if callable(own):

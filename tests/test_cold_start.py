@@ -75,6 +75,8 @@ LOOKS = [
     ["show", "rule"],
     ["plugins"],
     ["data", "--help"],
+    ["train", "--help"],
+    ["artifacts", "list"],
 ]
 
 

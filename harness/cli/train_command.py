@@ -117,22 +117,18 @@ def _dry(registry: Any, config: Any) -> None:
     """Every setting of every stage, as --opt would give it."""
     import msgspec
 
-    from harness.assembly import resolve
-    from harness.config import Choice
-    from harness.training import plan, prepare
+    from harness.training import prepare
 
-    part = resolve(registry, "trainer", Choice(config.trainer))
-    setup, fields = prepare(registry, config, part)
-    stages = plan(part.create(), part, setup)
-    for name, value in fields.items():
+    made = prepare(registry, config)
+    for name, value in made.fields.items():
         click.echo(f"{name} = {msgspec.json.encode(value).decode()}")
-    for stage, settings in stages.items():
+    for stage, settings in made.stages.items():
         click.echo(f"\n[{stage}]")
         for name, value in settings.items():
             click.echo(f"{name} = {msgspec.json.encode(value).decode()}")
     click.echo(
-        f"\n{len(setup.train.training):,} dialogues and {len(setup.train.scenarios):,} scenarios to learn from, "
-        f"{len(setup.validation.scenarios):,} to choose on; nothing was trained"
+        f"\n{len(made.setup.train.training):,} dialogues and {len(made.setup.train.scenarios):,} scenarios to learn from, "
+        f"{len(made.setup.validation.scenarios):,} to choose on; nothing was trained"
     )
 
 
