@@ -2,7 +2,7 @@
 
     log pi(L | s) = sum_k [ s(i_k) - logsumexp_(j not in L_<k) s(j) ],     s(j) = w . x_j
 
-Arrays hold many rows at once: scores [rows, candidates], filled up with -inf; lists [rows, k] are candidate positions, filled up
+Arrays hold many rows at once: scores [rows, candidates], filled up with -inf; lists [rows, k] of candidate positions, filled up
 with -1. A rank of a list is what a token is to a language model: it has its own log-probability, ratio and advantage.
 """
 

@@ -1,4 +1,4 @@
-"""`harness train smtpo-pl`: the policy without a language model. Stages `sft` and `rl`, each an artefact of the output folder."""
+"""`harness train smtpo-pl`: the policy without a language model. Stages `sft` and `rl`, each an artefact in the output."""
 
 from __future__ import annotations
 

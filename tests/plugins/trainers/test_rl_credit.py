@@ -121,7 +121,7 @@ def test_ratio_clip_and_kl_by_hand() -> None:
     mask = np.array([[True, True, True, True, False]])
     old = np.full((1, 5), -1.0)
     step = clipped(old + np.log(ratios), old, advantage, mask, Clip(low=0.2, high=0.28, beta=0.0))
-    # min(1.5, 1.28), min(.5, .8), min(-1.5, -1.28), min(-.5, -.8): the clip binds for a good move too far and a bad one too low.
+    # min(1.5, 1.28), min(.5, .8), min(-1.5, -1.28), min(-.5, -.8): the clip binds for a good move too far, a bad one too low.
     assert step.loss == pytest.approx(-(1.28 + 0.5 - 1.5 - 0.8) / 4)
     assert step.gradient.tolist() == [pytest.approx([0.0, -0.5 / 4, 1.5 / 4, 0.0, 0.0])]
     assert step.clipped == 0.5

@@ -6,7 +6,7 @@ Nothing of the loop is written here a second time: a rollout is a run whose reco
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -34,13 +34,20 @@ class Environment:
         self.name = name
         self.split = split
         self.k = k
-        self._simulator = simulator
+        self.simulator = simulator
         self._transport = Transport(concurrency=concurrency, timeout=timeout)
 
     def play(
-        self, recommender: Any, scenarios: Sequence[Scenario], *, turns: int, trials: int = 1, seed: int = 0
+        self,
+        recommender: Any,
+        scenarios: Sequence[Scenario],
+        *,
+        turns: int,
+        trials: int = 1,
+        seed: int = 0,
+        only: Collection[tuple[str, int]] | None = None,
     ) -> dict[tuple[str, int], DialogueRecord]:
-        """(scenario id, trial) -> record, of every scenario and trial. `recommender` is prepared already.
+        """(scenario id, trial) -> record, of every scenario and trial, or of `only` these. `recommender` is prepared already.
 
         Raises HarnessError where the transport failed for good or a dialogue was not finished: a step of training must not
         learn from a part of its batch.
@@ -50,7 +57,9 @@ class Environment:
         def write(record: DialogueRecord) -> None:
             records[record.scenario, record.trial] = record
 
-        asyncio.run(play(self._assembly(recommender, scenarios, turns, trials, seed), set(), write))
+        every = {(scenario.id, trial) for scenario in scenarios for trial in range(trials)}
+        left_out = set() if only is None else every - set(only)
+        asyncio.run(play(self._assembly(recommender, scenarios, turns, trials, seed), left_out, write))
         for record in records.values():
             if not record.complete:
                 reason = record.faults[-1].message if record.faults else record.stop
@@ -86,7 +95,7 @@ class Environment:
             rows=len(scenarios),
             data_hash="",
             fields={},
-            instances={"recommender": recommender, "simulator": self._simulator},
+            instances={"recommender": recommender, "simulator": self.simulator},
             prepared={"recommender", "simulator"},
         )
 

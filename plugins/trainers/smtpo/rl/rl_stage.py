@@ -1,0 +1,354 @@
+"""Stage `rl`: multi-turn GRPO of the reasoning recommender, from the weights of stage `sft`, against the trained simulator.
+
+Started by one process, or by several (`accelerate launch`, `torchrun`): every process plays its part of the rollouts. The
+weights that are kept are those of the best validation NDCG@10 at the last turn (greedy, through the same runner), the start included.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from harness.api import RecommenderSetup
+from harness.artifactfiles import create
+from harness.store import write_atomically
+
+from ....recommenders.smtpo.prompt import Prompting
+from ....recommenders.smtpo.recommender import KIND, Options
+from ..context import StageContext
+from ..failures import finite
+from .environment import Environment, ndcg_by_turn
+from .players import environments
+from .policy import EngineGenerate, Generate, Player, Recorder, ServerGenerate
+from .rollout import Rollouts
+from .settings import RlSettings
+
+DISTRIBUTED: Final = True
+"""Every process of a distributed training takes part."""
+_STATE: Final = "validation.json"
+_BEST: Final = "best"
+
+
+class Settings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the language model is trained. Rows of a step: scenarios x group x the longest horizon."""
+
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-6
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    muon_learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    iterations: Annotated[int, msgspec.Meta(ge=1, description="steps taken on one batch of rollouts (mu)")] = 1
+    micro_batch: Annotated[
+        int, msgspec.Meta(ge=1, description="rows of one forward pass and device; must divide a process's rows")
+    ] = 48
+    temperature: Annotated[float, msgspec.Meta(gt=0, description="of the rollouts")] = 1.0
+    level: Annotated[
+        Literal["auto", "token", "item"],
+        msgspec.Meta(description="unit of the ratio: token, or an item of the list; auto: item with rank-grpo"),
+    ] = "auto"
+    warmup: Annotated[int, msgspec.Meta(ge=0, description="steps")] = 0
+    max_grad_norm: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    generate_rows: Annotated[int, msgspec.Meta(ge=1, description="answers generated at the same time, at most")] = 128
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    lora_rank: Annotated[int, msgspec.Meta(ge=0, description="0: all weights are trained")] = 0
+    lora_alpha: Annotated[int, msgspec.Meta(ge=1)] = 32
+    vllm: Annotated[str, msgspec.Meta(description="address of a `trl vllm-serve` for the rollouts; empty: generated here")] = ""
+    threads: Annotated[int, msgspec.Meta(ge=0, description="CPU threads; 0: as torch chooses")] = 0
+    control_steps: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="sft-continued: steps of supervised learning; 0: as many seconds as the sibling took"),
+    ] = 0
+
+
+class Progress(msgspec.Struct):
+    """What validation has shown so far."""
+
+    curve: list[dict[str, float]] = []
+    best_step: int = -1
+    best_value: float = -1.0
+    seconds: float = 0.0
+    """CPU seconds of this process up to the last checkpoint."""
+
+
+def run(context: StageContext, settings: Settings, out: Path) -> None:
+    """Makes the artefact `out`; goes on from the last checkpoint. Raises UsageError where a part is missing."""
+    if settings.method == "sft-continued":
+        from .control import run as run_control
+
+        run_control(context, settings, out)
+        return
+    Stage(context, settings, out).run()
+
+
+class Stage:
+    """The training with everything around it."""
+
+    def __init__(self, context: StageContext, settings: Settings, out: Path) -> None:
+        import torch
+        from transformers import AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.context, self.settings, self.out = context, settings, out
+        self.start = context.artifact("sft")
+        self.tokenizer = AutoTokenizer.from_pretrained(str(self.start), local_files_only=True)
+        self.worlds = environments(context, settings.held_out, max_turns=settings.check_turns)
+        self.progress = self._restored()
+        self.began = time.process_time() - self.progress.seconds
+
+    def run(self) -> None:
+        """Train, then write the artefact."""
+        from transformers.trainer_utils import get_last_checkpoint
+
+        trainer = self._trainer()
+        checkpoints = self.context.work / "checkpoints"
+        last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+        at = 0 if last is None else int(last.rsplit("-", 1)[1])
+        self.progress.curve = [point for point in self.progress.curve if point["step"] <= at]
+        if last is None and not self.progress.curve:
+            self.validate(trainer, 0)
+        trainer.train(resume_from_checkpoint=last)
+        self._finish()
+
+    # ------------------------------------------------------------------------------------------------------------ parts
+
+    def _trainer(self) -> Any:
+        import torch
+        from datasets import Dataset
+        from transformers import AutoModelForCausalLM, PrinterCallback
+        from trl import GRPOConfig
+
+        from .grpo import TurnTrainer
+
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+        settings, context = self.settings, self.context
+        model = AutoModelForCausalLM.from_pretrained(
+            str(self.start), dtype=torch.bfloat16 if settings.bf16 else torch.float32, local_files_only=True
+        )
+        horizon = max(settings.horizon)
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        rows = settings.scenarios * settings.group * horizon
+        accumulate = max(1, rows // (settings.micro_batch * processes))
+        arguments = GRPOConfig(
+            output_dir=str(context.work / "checkpoints"),
+            max_steps=settings.steps,
+            per_device_train_batch_size=settings.micro_batch,
+            gradient_accumulation_steps=accumulate,
+            steps_per_generation=accumulate,
+            num_generations=settings.group * horizon,
+            num_iterations=settings.iterations,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=settings.warmup,
+            adam_beta2=0.99,
+            max_grad_norm=settings.max_grad_norm,
+            temperature=settings.temperature,
+            beta=settings.beta,
+            epsilon=settings.clip_low,
+            epsilon_high=settings.clip_high,
+            loss_type="dapo",
+            use_bias_correction_kl=False,
+            scale_rewards="none",
+            max_completion_length=1024,
+            bf16=settings.bf16,
+            use_cpu=not torch.cuda.is_available(),
+            gradient_checkpointing=settings.gradient_checkpointing,
+            use_vllm=bool(settings.vllm),
+            vllm_mode="server",
+            vllm_server_base_url=settings.vllm or None,
+            save_strategy="steps",
+            save_steps=settings.check_every,
+            save_total_limit=1,
+            logging_steps=1,
+            seed=context.seed,
+            report_to=[],
+            disable_tqdm=True,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            remove_unused_columns=False,
+        )
+        ranked = settings.ranks != "off"
+        optimizers: tuple[Any, Any] = (None, None)
+        if settings.optimizer == "muon":
+            from ..muon import MuonAdamW
+
+            parts = MuonAdamW(model.named_parameters(), muon_lr=settings.muon_learning_rate, adamw_lr=settings.learning_rate)
+            optimizers = (parts, None)
+        scenarios = list(context.train.scenarios)
+        watch = _callback(self)
+        trainer = TurnTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_dict({"prompt": [scenario.id for scenario in scenarios]}),
+            processing_class=self.tokenizer,
+            peft_config=self._lora(),
+            optimizers=optimizers,
+            callbacks=[watch],
+            rl=settings,
+            level=("item" if ranked else "token") if settings.level == "auto" else settings.level,
+            rollouts=self._rollouts,
+        )
+        trainer.remove_callback(PrinterCallback)
+        watch.trainer = trainer
+        return trainer
+
+    def _lora(self) -> Any:
+        if not self.settings.lora_rank:
+            return None
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=self.settings.lora_rank,
+            lora_alpha=self.settings.lora_alpha,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+
+    def _rollouts(self, trainer: Any) -> Rollouts:
+        answers = self.settings.group if self.settings.credit == "state-group" else 1
+        player, recorder = self.player(trainer, self.settings.temperature, answers)
+        nothing = int(self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id)
+        return Rollouts(self.worlds[0], player, recorder, list(self.context.train.scenarios), nothing)
+
+    def player(self, trainer: Any, temperature: float, answers: int = 1) -> tuple[Player, Recorder]:
+        """The recommender as it is evaluated, but for its language model: the one under training."""
+        generate: Generate
+        if self.settings.vllm:
+            from trl.generation.vllm_client import VLLMClient
+
+            generate = ServerGenerate(VLLMClient(base_url=self.settings.vllm), self.tokenizer)
+        else:
+            generate = EngineGenerate(
+                lambda: trainer.accelerator.unwrap_model(trainer.model_wrapped),
+                self.tokenizer,
+                rows=self.settings.generate_rows,
+            )
+        recorder = Recorder(generate, self.tokenizer, temperature=temperature, answers=answers)
+        player = Player(Options(artifact=str(self.start), stage="sft", retriever=str(self.context.artifact("retriever"))))
+        train = self.context.train
+        player.states = {}
+        player.prepare(
+            RecommenderSetup(train.catalogue, tuple(train.training), self.worlds[0].k, self.context.seed, None, recorder)
+        )
+        return player, recorder
+
+    # ------------------------------------------------------------------------------------------------------- validation
+
+    def validate(self, trainer: Any, step: int) -> bool:
+        """Greedy dialogues of validation scenarios, with both simulators; keeps the weights if they are the best so far."""
+        settings, context = self.settings, self.context
+        player, recorder = self.player(trainer, 0.0)
+        chosen = context.validation.scenarios[: settings.check_scenarios]
+        point: dict[str, float] = {"step": float(step)}
+        for place, world in enumerate(self.worlds):
+            point |= _measured(world, player, chosen, settings.check_turns, "" if place == 0 else f" {world.name}")
+            recorder.calls.clear()
+            player.states = {}
+        self.progress.curve.append(point)
+        better = point["ndcg@10"] > self.progress.best_value
+        if better:
+            self.progress.best_value, self.progress.best_step = point["ndcg@10"], step
+            if step:
+                trainer.save_model(str(context.work / _BEST))
+        if context.first:
+            self.progress.seconds = time.process_time() - self.began
+            context.log(validation=point)
+            write_atomically(context.work / _STATE, msgspec.json.encode(self.progress))
+        context.say(f"step {step}: " + ", ".join(f"{name} {value:.3f}" for name, value in point.items() if name != "step"))
+        return better
+
+    def _restored(self) -> Progress:
+        file = self.context.work / _STATE
+        return msgspec.json.decode(file.read_bytes(), type=Progress) if file.exists() else Progress()
+
+    def _finish(self) -> None:
+        """The best weights, in the number format of the start, with what belongs to them."""
+        if not self.context.first:
+            return
+        save_recommender(self.context, self.out, self.start, self.context.work / _BEST, self.progress, self.worlds[0].name)
+
+
+def _measured(world: Environment, player: Player, scenarios: Any, turns: int, suffix: str) -> dict[str, float]:
+    records = world.play(player, scenarios, turns=turns)
+    means = ndcg_by_turn(records, turns).mean(axis=0)
+    faults = sum(record.stop == "recommender_fault" for record in records.values())
+    return {
+        f"ndcg@10{suffix}": float(means[-1]),
+        f"ndcg@10 turn 1{suffix}": float(means[0]),
+        f"faults{suffix}": faults / len(records),
+    }
+
+
+def save_recommender(
+    context: StageContext, out: Path, start: Path, best: Path, progress: Progress, against: str, what: str = "multi-turn RL"
+) -> None:
+    """Write the artefact: the weights of `best` (a model's or an adapter's folder), or of `start` where none was better."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    kept = progress.best_step > 0
+    stored = AutoModelForCausalLM.from_pretrained(str(start), dtype="auto", local_files_only=True).dtype
+    if kept and (best / "adapter_config.json").exists():
+        from peft import PeftModel
+
+        base = AutoModelForCausalLM.from_pretrained(str(start), dtype=torch.float32, local_files_only=True)
+        model = PeftModel.from_pretrained(base, str(best), local_files_only=True).merge_and_unload()
+    else:
+        model = AutoModelForCausalLM.from_pretrained(str(best if kept else start), dtype=torch.float32, local_files_only=True)
+    card = context.card(
+        KIND,
+        summary=f"SMTPO's reasoning recommender after {what}"
+        + ("" if kept else "; no step was better on validation: these are the weights of the start"),
+        curves={"validation": progress.curve},
+        trained_against=(against,),
+        results={
+            "validation ndcg@10": progress.best_value,
+            "start": progress.curve[0]["ndcg@10"] if progress.curve else -1.0,
+            "step": progress.best_step,
+            "cpu seconds": round(progress.seconds),
+        },
+    )
+    with create(out, card) as folder:
+        model.to(stored).save_pretrained(str(folder))
+        AutoTokenizer.from_pretrained(str(start), local_files_only=True).save_pretrained(str(folder))
+        Prompting.load(start).save(folder)
+
+
+def _callback(stage: Stage) -> Any:
+    from transformers import TrainerCallback
+
+    settings, context = stage.settings, stage.context
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        """Validates, logs, stops early, and refuses numbers that are none."""
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+            told = logs or {}
+            if "loss" not in told:
+                return
+            for name in ("loss", "grad_norm"):
+                if told.get(name) is not None:
+                    finite(float(told[name]), name.replace("_", " "), state.global_step)
+            values = {name.removeprefix("smtpo/"): v for name, v in told.items() if name.startswith("smtpo/")}
+            values |= {"loss": told["loss"], "grad_norm": told.get("grad_norm")}
+            if context.first:
+                context.log(step=state.global_step, **values)
+            shown = {name: values[name] for name in ("reward", "reward/format") if name in values}
+            context.step(state.global_step, settings.steps, **shown)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            step = state.global_step
+            if step % settings.check_every and step != settings.steps:
+                return
+            stage.validate(self.trainer, step)
+            patience = settings.patience * settings.check_every
+            if patience and step - max(0, stage.progress.best_step) >= patience:
+                control.should_training_stop = True
+
+        trainer: Any = None
+
+    return Watch()
