@@ -38,7 +38,7 @@ _AFFIRM = re.compile(
 )
 
 
-class Token(msgspec.Struct, frozen=True):
+class Token(msgspec.Struct, frozen=True, gc=False):
     """A word of a text: its normal form and its place (character offsets, end exclusive)."""
 
     norm: str
@@ -64,6 +64,11 @@ def fold(word: str) -> str:
 
 def tokenise(text: str) -> list[Token]:
     """Words of a text in order. Punctuation only separates."""
+    if text.isascii():  # lower case keeps every character's place
+        found = _WORD.finditer(text.lower())
+        if "'" not in text:
+            return [Token(m.group(), m.start(), m.end()) for m in found]
+        return [Token(m.group().replace("'", ""), m.start(), m.end()) for m in found]
     return [Token(fold(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
 
 
@@ -86,8 +91,11 @@ def polarity_spans(text: str) -> Iterator[tuple[int, int, Literal[1, -1]]]:
     """
     cuts = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
     for start, end in itertools.pairwise(cuts):
-        # Blanks instead of a removal keep the offsets.
-        cue = _NEGATION.search(_AFFIRM.sub(lambda m: " " * len(m.group()), text[start:end]))
+        clause = text[start:end]
+        cue = _NEGATION.search(clause)
+        if cue is not None and _AFFIRM.search(clause) is not None:
+            # Blanks instead of a removal keep the offsets.
+            cue = _NEGATION.search(_AFFIRM.sub(lambda m: " " * len(m.group()), clause))
         turn = end if cue is None else start + cue.start()
         if turn > start:
             yield start, turn, 1
@@ -105,11 +113,11 @@ class PhraseIndex:
 
     def add(self, phrase: str, payload: Any) -> None:
         """Store `payload` under `phrase`; phrases without a word are ignored."""
-        words = [t.norm for t in tokenise(phrase)]
-        if not words:
+        path = words(phrase)
+        if not path:
             return
         node = self._root
-        for word in words:
+        for word in path:
             node = node.setdefault(word, {})
         held = node.setdefault(None, [])
         if payload not in held:
