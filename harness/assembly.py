@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,30 @@ class Part(msgspec.Struct, frozen=True):
             with _blaming(self.entry, "failed in revision()"):
                 revision["revision"] = msgspec.json.decode(msgspec.json.encode(own()))
         return revision
+
+
+def trained(part: Part, fields: Mapping[str, Any], role: str) -> dict[str, list[str]]:
+    """What shaped a component's weights: {"on": data sets, "against": simulators}.
+
+    The artefacts that its `revision()` holds (`harness.artifacts.Artifact.revision`) speak for it, else its descriptor does.
+    """
+    found: dict[str, list[str]] = {"on": [], "against": []}
+    before = f"{role}.revision."
+    revisions: list[Any] = [{name.removeprefix(before): value for name, value in fields.items() if name.startswith(before)}]
+    spoken = False
+    while revisions:
+        revision = revisions.pop()
+        if not isinstance(revision, Mapping):
+            continue
+        for key in found:
+            names = revision.get(f"trained_{key}")
+            if isinstance(names, list):
+                spoken = True
+                found[key] += [str(name) for name in names]
+        revisions += revision.values()
+    if not spoken:
+        found["on"] = list(part.entry.component.trained_on)
+    return {key: sorted(set(names)) for key, names in found.items()}
 
 
 class Assembly(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from harness import __version__
 from harness.api import DialogueRecord
-from harness.assembly import Assembly, assemble, prepare
+from harness.assembly import Assembly, assemble, prepare, trained
 from harness.config import Choice, RunConfig, difference
 from harness.errors import BudgetExceeded, ConfigMismatch, StoreError
 from harness.models import charge
@@ -146,6 +146,11 @@ def new_manifest(assembly: Assembly, metrics: Sequence[str] = ()) -> dict[str, A
         "scenarios": len(assembly.scenarios),
         "dialogues": len(assembly.scenarios) * assembly.config.trials,
         "notes": list(assembly.split.notes),
+        "trained": {
+            role: trained(part, assembly.fields, role)
+            for role, part in (("recommender", assembly.recommender), ("simulator", assembly.simulator))
+            if part is not None
+        },
         "metrics": list(metrics),
         "made_by": {"harness": __version__, "python": platform.python_version(), "platform": platform.platform()},
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

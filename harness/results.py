@@ -200,13 +200,17 @@ def ceilings(dataset: Any, name: str, split: Split, scenarios: Sequence[Scenario
 def describe(manifest: dict[str, Any], config: RunConfig) -> dict[str, Any]:
     """The row key of a result: who played, on what, under which protocol (protocol, section 8)."""
     fields = manifest["fields"]
+    trained = manifest.get("trained", {})
     return {
         "fingerprint": manifest["fingerprint"],
         "recommender": config.recommender.name,
         "recommender_options": config.recommender.options,
         "recommender_version": f"{fields['recommender.distribution']} {fields['recommender.version']}",
+        "recommender_trained_on": trained.get("recommender", {}).get("on", []),
+        "recommender_trained_against": trained.get("recommender", {}).get("against", []),
         "simulator": config.simulator.name if config.simulator else "none",
         "simulator_options": config.simulator.options if config.simulator else {},
+        "simulator_trained_on": trained.get("simulator", {}).get("on", []),
         "knowledge": fields.get("simulator.knowledge", "none"),
         "dataset": config.dataset.name,
         "split": config.split,

@@ -13,7 +13,7 @@ from support import world
 
 from harness import hookimpl
 from harness.api import Catalogue, Component, Need, Scenario, Split
-from harness.assembly import Assembly, assemble, prepare
+from harness.assembly import Assembly, assemble, prepare, trained
 from harness.config import Choice, RunConfig
 from harness.errors import DataError, HarnessError, PluginError, UsageError
 from harness.registry import Registry
@@ -261,6 +261,19 @@ def test_where_a_brought_model_lies_is_no_part_of_the_fingerprint(parts: dict[st
         found.append(assembled())
     assert found[0].fingerprint == found[1].fingerprint != found[2].fingerprint
     assert str(tmp_path) not in msgspec.json.encode(found[0].fields).decode()
+
+
+def test_what_shaped_the_weights_is_what_the_loaded_artefacts_say(parts: dict[str, Any]) -> None:
+    def fields(revision: Any) -> dict[str, list[str]]:
+        parts["Recommender"] = type("Recommender", (Recommender,), {"revision": lambda self: revision})
+        made = assembled()
+        return trained(made.recommender, made.fields, "recommender")
+
+    artefact = {"kind": "k", "files": "0", "trained_on": ["redial"], "trained_against": ["rule"]}
+    other = {"kind": "k", "files": "1", "trained_on": ["cinema", "redial"], "trained_against": []}
+    assert fields(artefact) == {"on": ["redial"], "against": ["rule"]}
+    assert fields({"deep": {"rl": artefact}, "retriever": other}) == {"on": ["cinema", "redial"], "against": ["rule"]}
+    assert fields({"prompt": "x"}) == {"on": [], "against": []}
 
 
 def test_a_brought_model_that_is_none_is_told(parts: dict[str, Any]) -> None:

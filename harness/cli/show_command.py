@@ -120,6 +120,14 @@ def _facts(kind: Kind, cls: type[Any]) -> dict[str, Any]:
     method = {"recommender": "recommend", "simulator": "reply"}.get(kind)
     if method is None:
         return {}
+    return _called(cls, method) | ({"language_model": "its own, unless another is chosen"} if _brings_model(cls) else {})
+
+
+def _brings_model(cls: type[Any]) -> bool:
+    return callable(getattr(cls, "default_llm", None))
+
+
+def _called(cls: type[Any], method: str) -> dict[str, Any]:
     if callable(getattr(cls, f"{method}_batch", None)):
         maximum = getattr(cls, "max_batch", None)
         return {"called": "in batches" + (f" of at most {maximum}" if isinstance(maximum, int) else "")}
