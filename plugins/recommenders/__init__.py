@@ -24,6 +24,13 @@ def harness_recommenders() -> Iterable[Component]:
     yield _component("llm-embed", "llm_embed:LlmEmbed", "text embeddings of dialogue and items, exact nearest neighbours")
     yield _component("http", "served:Http", "a recommender served anywhere, in any language; or an OpenAI-like chat endpoint")
     yield Component(
+        "smtpo-retriever",
+        "harness_plugins.recommenders.dualview.recommender:SmtpoRetriever",
+        summary="SMTPO's dual-view retriever alone: the nearest items to dialogue and feedback",
+        options="harness_plugins.recommenders.dualview.recommender:Options",
+        trained_on=("cinema",),
+    )
+    yield Component(
         "smtpo",
         "harness_plugins.recommenders.smtpo.recommender:Smtpo",
         summary="SMTPO: a dual-view retriever, and a reasoning language model trained by SFT and multi-turn RL",
