@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import api, experiment, hookspecs, testing
+from harness import api, artifacts, experiment, hookspecs, testing, training
 from harness.config import Choice, RunConfig
 from harness.registry import Registry
 from harness.testing import datasets, declarations, metrics, recommenders, simulators
@@ -86,6 +87,10 @@ def test_the_examples_of_the_plugin_guide_run_and_keep_the_protocol(
     assert result.summary["metrics"]["decades@2"]["value"] == pytest.approx(1.0)
     assert sum(module.stops.values()) == 1
     assert "newest" in capsys.readouterr().out
+    asked = training.TrainConfig(trainer="count-mentions", dataset=Choice("three-books"), variant="all")
+    training.train(registry_of(module), asked, tmp_path / "made")
+    counts = artifacts.find(str(tmp_path / "made" / "count"), kind="mention-counts").file("counts.json")
+    assert json.loads(counts.read_text()) == {"b1": 2.0, "b2": 1.0, "b3": 1.0}
 
 
 # -------------------------------------------------------------------------------------------------------- tables and signatures
@@ -104,7 +109,7 @@ def test_every_hook_stands_in_the_guide_with_its_signature() -> None:
         api.Component, api.RecommenderSetup, api.SimulatorSetup, api.MetricSetup, api.TrainerSetup, api.Conversation,
         api.Message, api.Recommendation, api.Feedback, api.Knowledge, api.Usage, api.Split, api.Scenario, api.Need,
         api.TrainingDialogue,
-        api.DatasetCard, api.RemoteFile, api.Item, api.TurnView, api.DialogueView, api.RunView,
+        api.ArtifactFolder, api.DatasetCard, api.RemoteFile, api.Item, api.TurnView, api.DialogueView, api.RunView,
     ],
     ids=lambda struct: struct.__name__,
 )  # fmt: skip
