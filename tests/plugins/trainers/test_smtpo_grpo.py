@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ pytest.importorskip("trl")
 
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
-from harness.api import Catalogue, Conversation, Item, Message, Need, RecommenderSetup, Scenario, SimulatorSetup, Split  # noqa: E402
-from harness_plugins.recommenders.reading import Reader  # noqa: E402
+from harness.api import Catalogue, Conversation, Item, Message, Need, Scenario, SimulatorSetup, Split  # noqa: E402
 from harness_plugins.recommenders.smtpo.chain import MARKS, Chain, identifier, render  # noqa: E402
-from harness_plugins.recommenders.smtpo.prompt import Prompter, Prompting  # noqa: E402
+from harness_plugins.recommenders.smtpo.prompt import Prompting  # noqa: E402
 from harness_plugins.recommenders.smtpo.recommender import Options  # noqa: E402
 from harness_plugins.simulators.controls import ExcludeOnly  # noqa: E402
 from harness_plugins.simulators.target import RuleTarget  # noqa: E402
@@ -33,26 +33,20 @@ from harness_plugins.trainers.smtpo.rl.settings import RlSettings  # noqa: E402
 
 FILMS = Catalogue(Item(f"f{n}", f"Film {n}", attributes={"genre": ("horror" if n % 2 else "comedy",)}) for n in range(4))
 SCENARIOS = [
-    Scenario(f"s{n}", f"d{n}", (Message("seeker", "I want horror."),), Need(("f1",), liked_attributes={"genre": ("horror",)}))
+    Scenario(
+        f"s{n}", f"d{n}", (Message("seeker", f"I want horror {n}."),), Need(("f1",), liked_attributes={"genre": ("horror",)})
+    )
     for n in range(4)
 ]
 SPLIT = Split("train", SCENARIOS, (), FILMS)
-HOW = Prompting(candidates=4, answer=2, last_words=0)
+HOW = Prompting(candidates=4, answer=2, last_words=8)
 
 
-class PlayerHere(Player):
-    """The recommender without artefacts: the candidates are the four films, in order."""
+class AllOfThem:
+    """A retriever: every film, in the order of the catalogue."""
 
-    def __init__(self) -> None:
-        self._options, self.how = Options(), HOW
-
-    def prepare(self, setup: RecommenderSetup) -> None:
-        self.llm, self.catalogue, self.reader = setup.llm, setup.catalogue, Reader(setup.catalogue)
-        self.prompter = Prompter(HOW, "film")
-        self.states = {}
-
-    def retrieve(self, conversation: Conversation, k: int) -> list[Item]:
-        return list(FILMS)
+    def recall(self, conversation: Conversation, k: int, *, exclude: object = ()) -> list[tuple[str, float]]:
+        return [(film.id, 1.0) for film in FILMS]
 
 
 def chain(*answer: int, likes: Sequence[str] = ("horror",)) -> str:
@@ -69,31 +63,31 @@ def tokenizer() -> Any:
 
 
 class Told:
-    """Answers as told, by (trial of the call): what a model would have sampled."""
+    """Answers as told, one after another for the same prompt: what a model would have sampled."""
 
     def __init__(self, tokenizer: Any, texts: Sequence[str]) -> None:
         self._tokenizer, self._texts = tokenizer, list(texts)
         self.prompts: list[str] = []
+        self._asked: Counter[tuple[int, ...]] = Counter()
 
     def __call__(
         self, prompts: Sequence[list[int]], seeds: Sequence[int], limits: Sequence[int], temperature: float
     ) -> list[Said]:
         said = []
-        for number, prompt in enumerate(prompts):
+        for prompt in prompts:
             self.prompts.append(self._tokenizer.decode(prompt))
-            text = self._texts[number % len(self._texts)]
+            text = self._texts[self._asked[tuple(prompt)] % len(self._texts)]
+            self._asked[tuple(prompt)] += 1
             tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
             said.append(Said([*tokens, self._tokenizer.eos_token_id], text, "stop"))
         return said
 
 
 def rollouts(tokenizer: Any, generate: Any, simulator: Any, answers: int = 1) -> Rollouts:
-    recorder = Recorder(generate, tokenizer, answers=answers)
-    player = PlayerHere()
-    player.prepare(RecommenderSetup(FILMS, (), 2, 0, None, recorder))
+    player = Player(Options(), HOW, AllOfThem(), Recorder(generate, tokenizer, answers=answers), FILMS)
     simulator.prepare(SimulatorSetup(FILMS, (), 3, 0))
     environment = Environment(SPLIT, simulator, name="s", k=2)
-    return Rollouts(environment, player, recorder, SCENARIOS, tokenizer.pad_token_id)
+    return Rollouts(environment, player, SCENARIOS, tokenizer.pad_token_id)
 
 
 def test_rows_hold_prompts_answers_and_terms(tokenizer: Any) -> None:

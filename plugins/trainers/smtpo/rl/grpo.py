@@ -2,9 +2,9 @@
 
 What is TRL's: data flow, generation batches, reference model, optimisation, checkpoints, distribution, vLLM's weights.
 What is ours: `rollout_func` plays whole dialogues (one row per turn, num_generations = G x T), the group statistics are over
-dialogues at the same turn and not over all G x T rows, advantages are [rows, tokens], and rows that teach nothing (turns not played, groups
-without variance) cost no forward pass. The method `_generate_and_score_completions` and `_compute_loss` are private to TRL: the
-version is pinned, and a test compares our loss with theirs.
+dialogues at the same turn and not over all G x T rows, advantages are [rows, tokens], and rows that teach nothing (turns not
+played, groups without variance) cost no forward pass. `_generate_and_score_completions` and `_compute_loss` are private to TRL:
+the version is pinned, and a test compares our loss with theirs.
 """
 
 from __future__ import annotations

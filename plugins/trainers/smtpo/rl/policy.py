@@ -14,13 +14,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from harness.api import Conversation, Item, Recommendation, Usage
+from harness.api import Catalogue, Conversation, Item, Recommendation, Usage
 from harness.llm.api import ChatMessage, ChatRequest, Completion, LlmError
 from harness.llm.hf_prompt import Prompter
 from harness.llm.loops import PerLoop
 from harness.scenarios import derive_seed
 
-from ....recommenders.smtpo.recommender import Smtpo
+from ....recommenders.reading import Reader
+from ....recommenders.smtpo.prompt import Prompting
+from ....recommenders.smtpo.recommender import Options, Smtpo
 
 Key = tuple[int, int]
 """(the recommender's seed in a dialogue, turn)"""
@@ -247,9 +249,26 @@ class _Gathering:
 
 
 class Player(Smtpo):
-    """The recommender, with what it was asked in and shown kept per dialogue and turn. Prepare it with a `Recorder` as llm."""
+    """The recommender, with what it was asked in and shown kept per dialogue and turn; `recorder` is its language model."""
 
-    states: dict[Key, State]
+    def __init__(
+        self,
+        options: Options,
+        how: Prompting,
+        retriever: Any,
+        recorder: Recorder,
+        catalogue: Catalogue,
+        reader: Reader | None = None,
+    ) -> None:
+        self._options, self.how = options, how
+        self._ready(retriever, recorder, catalogue, reader)
+        self.recorder = recorder
+        self.states: dict[Key, State] = {}
+
+    def forget(self) -> None:
+        """Everything that was kept."""
+        self.recorder.calls.clear()
+        self.states.clear()
 
     async def recommend(self, conversation: Conversation, k: int) -> Recommendation:
         token = _CURRENT.set((conversation.seed, conversation.turn))

@@ -1,7 +1,8 @@
 """Stage `rl`: multi-turn GRPO of the reasoning recommender, from the weights of stage `sft`, against the trained simulator.
 
 Started by one process, or by several (`accelerate launch`, `torchrun`): every process plays its part of the rollouts. The
-weights that are kept are those of the best validation NDCG@10 at the last turn (greedy, through the same runner), the start included.
+weights that are kept are those of the best validation NDCG@10 at the last turn (greedy, through the same runner), the start
+included.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from harness.api import RecommenderSetup
 from harness.artifactfiles import create
 from harness.store import write_atomically
 
 from ....recommenders.smtpo.prompt import Prompting
 from ....recommenders.smtpo.recommender import KIND, Options
 from ..context import StageContext
+from ..evaluation import load_retriever
 from ..failures import finite
 from .environment import Environment, ndcg_by_turn
 from .players import environments
@@ -97,6 +98,7 @@ class Stage:
         self.context, self.settings, self.out = context, settings, out
         self.start = context.artifact("sft")
         self.tokenizer = AutoTokenizer.from_pretrained(str(self.start), local_files_only=True)
+        self._retriever = load_retriever(context)
         self.worlds = environments(context, settings.held_out, max_turns=settings.check_turns)
         self.progress = self._restored()
         self.began = time.process_time() - self.progress.seconds
@@ -210,11 +212,11 @@ class Stage:
 
     def _rollouts(self, trainer: Any) -> Rollouts:
         answers = self.settings.group if self.settings.credit == "state-group" else 1
-        player, recorder = self.player(trainer, self.settings.temperature, answers)
+        player = self.player(trainer, self.settings.temperature, answers)
         nothing = int(self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id)
-        return Rollouts(self.worlds[0], player, recorder, list(self.context.train.scenarios), nothing)
+        return Rollouts(self.worlds[0], player, list(self.context.train.scenarios), nothing)
 
-    def player(self, trainer: Any, temperature: float, answers: int = 1) -> tuple[Player, Recorder]:
+    def player(self, trainer: Any, temperature: float, answers: int = 1) -> Player:
         """The recommender as it is evaluated, but for its language model: the one under training."""
         generate: Generate
         if self.settings.vllm:
@@ -228,26 +230,19 @@ class Stage:
                 rows=self.settings.generate_rows,
             )
         recorder = Recorder(generate, self.tokenizer, temperature=temperature, answers=answers)
-        player = Player(Options(artifact=str(self.start), stage="sft", retriever=str(self.context.artifact("retriever"))))
-        train = self.context.train
-        player.states = {}
-        player.prepare(
-            RecommenderSetup(train.catalogue, tuple(train.training), self.worlds[0].k, self.context.seed, None, recorder)
-        )
-        return player, recorder
+        return Player(Options(), Prompting.load(self.start), self._retriever, recorder, self.context.train.catalogue)
 
     # ------------------------------------------------------------------------------------------------------- validation
 
     def validate(self, trainer: Any, step: int) -> bool:
         """Greedy dialogues of validation scenarios, with both simulators; keeps the weights if they are the best so far."""
         settings, context = self.settings, self.context
-        player, recorder = self.player(trainer, 0.0)
+        player = self.player(trainer, 0.0)
         chosen = context.validation.scenarios[: settings.check_scenarios]
         point: dict[str, float] = {"step": float(step)}
         for place, world in enumerate(self.worlds):
             point |= _measured(world, player, chosen, settings.check_turns, "" if place == 0 else f" {world.name}")
-            recorder.calls.clear()
-            player.states = {}
+            player.forget()
         self.progress.curve.append(point)
         better = point["ndcg@10"] > self.progress.best_value
         if better:

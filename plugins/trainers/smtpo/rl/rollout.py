@@ -24,7 +24,7 @@ from ....recommenders.smtpo.recommender import read
 from ....smtpo.cards import stated
 from .credit import CreditSettings, advantages, rank_advantages, returns_to_go, totals
 from .environment import ENDED, Environment
-from .policy import Player, Recorder, Said, State
+from .policy import Player, Said, State
 from .rewards import Answer, Judge, TurnReward, Weights
 
 Floats = NDArray[np.float64]
@@ -48,21 +48,18 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Rollouts:
-    """Plays and judges. `player` is prepared with `recorder` as its language model."""
+    """Plays and judges."""
 
-    def __init__(
-        self, environment: Environment, player: Player, recorder: Recorder, scenarios: Sequence[Scenario], nothing: int
-    ) -> None:
+    def __init__(self, environment: Environment, player: Player, scenarios: Sequence[Scenario], nothing: int) -> None:
         """`nothing` is a token id to fill the rows of turns that were not played with."""
-        self._environment, self._player, self._recorder = environment, player, recorder
+        self._environment, self._player = environment, player
         self._scenarios = {scenario.id: scenario for scenario in scenarios}
         self._empty = [nothing]
 
     def rows(self, dialogues: Sequence[tuple[str, int]], *, turns: int, horizon: int, seed: int, answers: int = 1) -> list[Row]:
         """`horizon` rows for each (scenario id, trial), at most `turns` of them played; with `answers` > 1, for each of the
         answers drawn at every turn. In the order of `dialogues`, then by answer, then by turn."""
-        self._recorder.calls.clear()
-        self._player.states = {}
+        self._player.forget()
         trials = 1 + max(trial for _, trial in dialogues)
         chosen = [self._scenarios[name] for name in dict.fromkeys(name for name, _ in dialogues)]
         records = self._environment.play(self._player, chosen, turns=turns, trials=trials, seed=seed, only=frozenset(dialogues))
@@ -76,7 +73,7 @@ class Rollouts:
         return rows
 
     def _row(self, seed: int, turn: int, number: int, judge: Judge, ended: bool) -> Row:
-        call, state = self._recorder.calls.get((seed, turn)), self._player.states.get((seed, turn))
+        call, state = self._player.recorder.calls.get((seed, turn)), self._player.states.get((seed, turn))
         if call is None or state is None:
             return Row(self._empty, self._empty, False, ended)
         said = call.answers[number]
