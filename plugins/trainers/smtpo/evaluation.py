@@ -1,4 +1,4 @@
-"""How good a recommender is on validation dialogues: the evaluation's own loop, greedy answers, the simulator of the training."""
+"""How good a recommender is on validation dialogues: the evaluation's own loop, greedy answers, the training's simulator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Player:
 
 
 def evaluate(player: Player, folder: Path, scenarios: Sequence[Scenario], *, turns: int, seed: int) -> dict[str, Any]:
-    """NDCG@10 at the first and the last turn, the retriever's own at the first, its recall of what is shown, share of valid turns.
+    """NDCG@10 at the first and the last turn, the retriever's own at the first, its recall at 20, share of valid turns.
 
     Raises UsageError for no scenario.
     """
@@ -63,7 +63,6 @@ def evaluate(player: Player, folder: Path, scenarios: Sequence[Scenario], *, tur
         "ndcg@10 turn 1": float(table[:, 0].mean()),
         f"ndcg@10 turn {turns}": float(table[:, -1].mean()),
         "retriever ndcg@10 turn 1": sum(map(ndcg, candidates, targets)) / count,
-        "candidates hold a target, turn 1": sum(bool(set(c[:20]) & set(t)) for c, t in zip(candidates, targets, strict=True))
-        / count,
+        "candidate-recall@20 turn 1": sum(bool(set(c[:20]) & set(t)) for c, t in zip(candidates, targets, strict=True)) / count,
         "valid turns": (played) / max(1, played + faults),
     }

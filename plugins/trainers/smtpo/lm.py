@@ -160,6 +160,7 @@ def fine_tune(
         seed=seed,
         data_seed=seed,
         remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=on_gpu,
@@ -183,7 +184,7 @@ def fine_tune(
     trainer = Weighted(
         model=model,
         args=arguments,
-        train_dataset=IterableDataset.from_generator(lambda: encoded(examples())),
+        train_dataset=IterableDataset.from_generator(_Stream(lambda: encoded(examples()))),
         eval_dataset=Dataset.from_list(held_out) if held_out else None,
         processing_class=tokenizer,
         data_collator=_Collator(tokenizer.pad_token_id),
@@ -215,6 +216,20 @@ def _encode(tokenizer: Any, example: Example) -> dict[str, Any]:
         "labels": [-100] * len(before) + answer,
         "weight": example.weight,
     }
+
+
+class _Stream:
+    """A generator function that `datasets` can hash: it pickles what it is handed for that, and what examples are made of may
+    not be pickled. The hash is a name for a cache that streams don't use."""
+
+    def __init__(self, rows: Callable[[], Iterator[dict[str, Any]]]) -> None:
+        self._rows = rows
+
+    def __call__(self) -> Iterator[dict[str, Any]]:
+        return self._rows()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, ("stream",)
 
 
 class _Collator:

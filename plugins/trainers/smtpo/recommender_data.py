@@ -1,8 +1,8 @@
 """Examples that the reasoning recommender is fine-tuned on: situations of the train split, chains of the teacher.
 
 Two sources. *Fresh*: worlds whose catalogue nobody has seen, candidates of a rough retriever, fewer candidates at first (a
-curriculum). *Played*: the train split's own scenarios, played over turns through the evaluation's dialogue loop with the trained
-retriever, the simulator, and the teacher as recommender, so that states hold real candidates and real feedback.
+curriculum). *Played*: the train split's own scenarios, played over turns through the evaluation's dialogue loop with the
+trained retriever, the simulator, and the teacher as recommender, so that states hold real candidates and real feedback.
 """
 
 from __future__ import annotations
@@ -87,15 +87,15 @@ def fresh(
     *,
     total: int,
     curriculum: Sequence[tuple[float, int]],
-    seed: int,
+    first: int,
     turns: int = 3,
 ) -> Iterator[Example]:
-    """`total` examples from as many worlds as it takes; `worlds(n)` makes the n-th.
+    """`total` examples from as many worlds as it takes; `worlds(n)` makes world n, from `first` on.
 
     `curriculum` holds (share of the total until which, candidates): after the last one all candidates are shown.
     """
     made = 0
-    for chunk in itertools.count(1000 * seed + 1000):
+    for chunk in itertools.count(first):
         for state in rough_states(worlds(chunk), chunk, prompter.how.candidates, turns):
             if made >= total:
                 return

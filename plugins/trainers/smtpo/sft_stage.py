@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -25,6 +24,8 @@ from .context import StageContext
 from .lm import Example, LmSettings, fine_tune
 from .recommender_data import fresh, played
 
+_FIRST = 1000
+"""Number of the first fresh world of seed 0; those of validation are 0, 1, 2 ..."""
 _WORDS = ("wants\nnot\nlately\nlately not\nearlier\nsays", "[C01] has | may suit you", "0 1 2 3 4 5 6 7 8 9")
 
 
@@ -131,47 +132,52 @@ def sample(split: Split, count: int, seed: int) -> list[Scenario]:
 
 
 def _data(context: StageContext, settings: Settings, prompter: Prompter) -> tuple[Any, list[Example]]:
-    """(the stream of training examples, which can be read again; validation examples)."""
+    """(the stream of training examples, which can be read again; validation examples).
+
+    What is played is played when the stream comes to it, and kept for a stage that goes on.
+    """
+    total = settings.lm.steps * settings.lm.batch * settings.lm.accumulate
+    dealt = int(settings.fresh * total)
+    how = {"curriculum": settings.curriculum, "turns": settings.turns}
+
+    def worlds(chunk: int) -> Split:
+        return _world(context, settings, chunk)
+
+    def stream() -> Iterator[Example]:
+        yield from fresh(worlds, prompter, settings.teacher, total=dealt, first=_FIRST * (context.seed + 1), **how)
+        if dealt < total:
+            yield from _again(_played(context, settings, prompter, context.train), context.seed)
+
+    if dealt:
+        unseen = {**how, "curriculum": ()}
+        return stream, list(fresh(worlds, prompter, settings.teacher, total=settings.validation, first=0, **unseen))
+    return stream, _played(context, settings, prompter, context.validation)[: settings.validation]
+
+
+def _played(context: StageContext, settings: Settings, prompter: Prompter, split: Split) -> list[Example]:
+    """The split's scenarios played with the teacher, from the work folder where they were played before."""
     from .evaluation import load_retriever
     from .rl.environment import Environment
     from .rl.players import environments
 
-    total = settings.lm.steps * settings.lm.batch * settings.lm.accumulate
-    dealt = int(settings.fresh * total)
-    if dealt:
-        _world(context, settings, 0)  # fails now rather than after minutes
-    retriever = load_retriever(context)
-    held = context.work / "played.json"
+    held = context.work / f"played-{split.name}.json"
     if held.exists():
-        train, validation = ([Example(**row) for row in rows] for rows in json.loads(held.read_text(encoding="utf-8")))
-    else:
-        context.say("plays training dialogues with the teacher")
-        environment = environments(context, "")[0]
-        scenarios = sample(context.train, settings.scenarios, context.seed)
-        how: dict[str, Any] = {"turns": settings.turns, "seed": context.seed}
-        train = played(environment, retriever, scenarios, prompter, settings.teacher, **how) if dealt < total else []
-        unseen = Environment(context.validation, environment.simulator, name=environment.name)
-        validation = played(
-            unseen, retriever, sample(context.validation, settings.validation, context.seed), prompter, settings.teacher, **how
-        )[: settings.validation]
-        rows = [[msgspec.to_builtins(example) for example in part] for part in (train, validation)]
-        partial = held.with_suffix(".part")
-        partial.write_text(json.dumps(rows), encoding="utf-8")
-        partial.rename(held)
-
-    def stream() -> Iterator[Example]:
-        yield from fresh(
-            lambda chunk: _world(context, settings, chunk),
-            prompter,
-            settings.teacher,
-            total=dealt,
-            curriculum=settings.curriculum,
-            seed=context.seed,
-            turns=settings.turns,
-        )
-        yield from _again(train, context.seed)
-
-    return stream, validation
+        return msgspec.json.decode(held.read_bytes(), type=list[Example])
+    context.say(f"plays {split.name} dialogues with the teacher")
+    environment = environments(context, "")[0]
+    made = played(
+        Environment(split, environment.simulator, name=environment.name),
+        load_retriever(context),
+        sample(split, settings.scenarios if split.name == "train" else settings.validation, context.seed),
+        prompter,
+        settings.teacher,
+        turns=settings.turns,
+        seed=context.seed,
+    )
+    partial = held.with_suffix(".part")
+    partial.write_bytes(msgspec.json.encode(made))
+    partial.rename(held)
+    return made
 
 
 def _again(examples: Sequence[Example], seed: int) -> Iterator[Example]:
