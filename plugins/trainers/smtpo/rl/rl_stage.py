@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -22,6 +23,7 @@ from ....recommenders.smtpo.recommender import KIND, Options
 from ..context import StageContext
 from ..evaluation import load_retriever
 from ..failures import finite
+from ..sft_stage import sample
 from .environment import Environment, ndcg_by_turn
 from .players import environments
 from .policy import EngineGenerate, Generate, Player, Recorder, ServerGenerate
@@ -58,10 +60,13 @@ class Settings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=True
     lora_alpha: Annotated[int, msgspec.Meta(ge=1)] = 32
     vllm: Annotated[str, msgspec.Meta(description="address of a `trl vllm-serve` for the rollouts; empty: generated here")] = ""
     threads: Annotated[int, msgspec.Meta(ge=0, description="CPU threads; 0: as torch chooses")] = 0
-    control_steps: Annotated[
-        int,
-        msgspec.Meta(ge=0, description="sft-continued: steps of supervised learning; 0: as many seconds as the sibling took"),
-    ] = 0
+    control_steps: Annotated[int, msgspec.Meta(ge=0, description="sft-continued: steps; 0: by control_seconds")] = 0
+    control_seconds: Annotated[
+        float, msgspec.Meta(ge=0, description="sft-continued: CPU seconds to spend, those of the RL that it is compared with")
+    ] = 0.0
+    control_scale: Annotated[
+        float, msgspec.Meta(gt=0, description="sft-continued: factor on the learning rates of stage sft")
+    ] = 0.3
 
 
 class Progress(msgspec.Struct):
@@ -238,11 +243,8 @@ class Stage:
         """Greedy dialogues of validation scenarios, with both simulators; keeps the weights if they are the best so far."""
         settings, context = self.settings, self.context
         player = self.player(trainer, 0.0)
-        chosen = context.validation.scenarios[: settings.check_scenarios]
-        point: dict[str, float] = {"step": float(step)}
-        for place, world in enumerate(self.worlds):
-            point |= _measured(world, player, chosen, settings.check_turns, "" if place == 0 else f" {world.name}")
-            player.forget()
+        chosen = sample(context.validation, settings.check_scenarios, 0)
+        point = measured(self.worlds, player, chosen, settings.check_turns, step)
         self.progress.curve.append(point)
         better = point["ndcg@10"] > self.progress.best_value
         if better:
@@ -267,15 +269,22 @@ class Stage:
         save_recommender(self.context, self.out, self.start, self.context.work / _BEST, self.progress, self.worlds[0].name)
 
 
-def _measured(world: Environment, player: Player, scenarios: Any, turns: int, suffix: str) -> dict[str, float]:
-    records = world.play(player, scenarios, turns=turns)
-    means = ndcg_by_turn(records, turns).mean(axis=0)
-    faults = sum(record.stop == "recommender_fault" for record in records.values())
-    return {
-        f"ndcg@10{suffix}": float(means[-1]),
-        f"ndcg@10 turn 1{suffix}": float(means[0]),
-        f"faults{suffix}": faults / len(records),
-    }
+def measured(worlds: Sequence[Environment], player: Player, scenarios: Any, turns: int, step: int) -> dict[str, float]:
+    """One point of the validation curve: NDCG@10 at the last and the first turn and the share of faults, with each simulator;
+    the first one's, which decides, go by their plain names."""
+    point: dict[str, float] = {"step": float(step)}
+    for place, world in enumerate(worlds):
+        suffix = "" if place == 0 else f" {world.name}"
+        records = world.play(player, scenarios, turns=turns)
+        player.forget()
+        means = ndcg_by_turn(records, turns).mean(axis=0)
+        faults = sum(record.stop == "recommender_fault" for record in records.values())
+        point |= {
+            f"ndcg@10{suffix}": float(means[-1]),
+            f"ndcg@10 turn 1{suffix}": float(means[0]),
+            f"faults{suffix}": faults / len(records),
+        }
+    return point
 
 
 def save_recommender(
