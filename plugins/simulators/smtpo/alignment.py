@@ -16,7 +16,7 @@ NAMES: Final = ("liked", "disliked", "matched", "missing")
 
 
 class Alignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Attribute values: wanted and unwanted ones; of the wanted ones those that some shown item has, and those that none has."""
+    """Attribute values: liked and disliked ones; of the liked ones those that some shown item has, and those that none has."""
 
     liked: Values
     disliked: Values

@@ -37,21 +37,21 @@ class Mind:
     ) -> None:
         self._llm, self._prompt, self._viewer = llm, prompt, viewer
         self._temperature, self._max_tokens = temperature, max_tokens
-        asked = prompt.placeholders("target")
-        self._together = not asked & ITEM
+        self._asked = prompt.placeholders("target") | prompt.placeholders("verdict")
+        self._together = not prompt.placeholders("target") & ITEM
         """One question for all items, where the item stands in the answer's beginning; else one question per item."""
-        self.steady = not (asked | prompt.placeholders("verdict")) & _CHANGING
+        self.steady = not self._asked & _CHANGING
         """Whether a verdict stays the same for a whole dialogue."""
 
     async def judge(self, view: View, items: Sequence[Item]) -> dict[str, float]:
         """Item id -> log-odds of Yes against No, in order. Raises LlmError where the model has no log-probabilities."""
         if not items:
             return {}
-        state = self._viewer.state(view)
+        state = self._viewer.state(view, self._asked)
+        about = [self._viewer.item(view, item, self._asked) for item in items]
         if self._together:
-            odds = await self._odds(state, {}, [self._viewer.item(view, item) for item in items])
+            odds = await self._odds(state, {}, about)
         else:
-            about = [self._viewer.item(view, item) for item in items]
             found = await asyncio.gather(*(self._odds(state, values, [values]) for values in about))
             odds = [value for values in found for value in values]
         return dict(zip((item.id for item in items), odds, strict=True))
@@ -84,8 +84,9 @@ class Mind:
         self, view: View, task: str, plan: str, temperature: float, schema: dict[str, Any] | None = None
     ) -> ChatRequest:
         conversation = view.conversation
+        state = self._viewer.state(view, self._prompt.placeholders(task), plan)
         return ChatRequest(
-            (ChatMessage("user", self._prompt.text(task, **self._viewer.state(view, plan))),),
+            (ChatMessage("user", self._prompt.text(task, **state)),),
             max_tokens=self._max_tokens,
             temperature=temperature,
             seed=(conversation.seed + conversation.turn) % _SEEDS,

@@ -39,7 +39,7 @@ class NoisyText:
         spoken = [self._noise.spoken(s, _taste(s), seed) for s in statements]
         if all(a == b for a, b in zip(statements, spoken, strict=True)):
             return sentence
-        # Rewritten whole, one plain sentence per statement: a value that was swapped inside would leave the old words around it.
+        # Rewritten whole, one plain sentence per statement: a value swapped inside would leave the old words around it.
         return " ".join(self._plainly(statement, seed) for statement in spoken)
 
     def _plainly(self, statement: Statement, seed: int) -> str:

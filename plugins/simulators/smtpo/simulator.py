@@ -7,8 +7,8 @@ One turn, in this order:
 3. Attribute alignment (option `align`): which values are wanted, unwanted, matched by the list, missing in it, as JSON.
 4. Feedback generation: one reply, with the alignment as its notes.
 
-After SMTPO (Xiang, Pan and Wei, arXiv 2604.03671), whose prompts and weights are not public: prompts, calibration and thresholds
-are this project's own.
+After SMTPO (Xiang, Pan and Wei, arXiv 2604.03671), whose prompts and weights are not public: prompts, calibration and
+thresholds are this project's own.
 """
 
 from __future__ import annotations

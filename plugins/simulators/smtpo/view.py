@@ -7,7 +7,8 @@ how often they are mentioned, and which go together (EASE). Nothing here has acc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -32,6 +33,9 @@ ITEM: Final = frozenset("item card match misses clash alike affinity popularity"
 """Placeholders that tell of one item in the light of the dialogue."""
 _SUMMARY: Final = 6
 """Values that a summary of several items names."""
+_LONGEST: Final = 60
+"""Characters of a value, at most."""
+_REMEMBERED: Final = 8_192
 _EDGES: Final = (3, 8, 20, 45, 100, 200, 400)
 """Upper ends of the buckets of ranks by affinity, for a catalogue of a thousand items; they scale with its size."""
 
@@ -68,6 +72,9 @@ class Viewer:
         self.catalogue, self.reader = catalogue, reader or Reader(catalogue)
         self._noun, self._turns, self._look = noun_of(catalogue), turns, look
         self._edges = [max(n + 1, round(edge * len(catalogue) / 1000)) for n, edge in enumerate(_EDGES)]
+        # The same values and items are written again and again.
+        self._plain = lru_cache(maxsize=_REMEMBERED)(_plain)
+        self._card = lru_cache(maxsize=_REMEMBERED)(lambda row: self._spelled(_values(catalogue[row])))
         self._ease: Ease | None = None
         self._popularity: list[str] = []
         if training:
@@ -103,74 +110,77 @@ class Viewer:
             affinity=affinity,
         )
 
-    def state(self, view: View, plan: str = "") -> dict[str, str]:
-        """The placeholders `STATE`."""
-        carried = Counter(value for item in view.shown for value in _values(item))
-        wants = [(s.facet, s.value) for s in view.wants]
-        return {
-            "noun": self._noun,
-            "dialogue": quoting.transcript(view.conversation, ("you", "recommender")),
-            "shown": quoting.numbered(view.shown),
-            "turn": str(view.conversation.turn),
-            "turns": str(self._turns),
-            "wants": _spelled((s.facet, s.value) for s in view.wants),
-            "unwanted": _spelled((s.facet, s.value) for s in view.unwanted),
-            "earlier": _spelled((s.facet, s.value) for s in view.earlier if s.polarity > 0),
-            "liked": self._summary(view.liked),
-            "disliked": self._summary(view.disliked),
-            "summary": " ".join(_plain(value) for (_, value), _ in _most(carried, _SUMMARY)),
-            "has": _spelled(value for value in wants if value in carried),
-            "lacks": _spelled(value for value in wants if value not in carried),
-            "said": _spelled((s.facet, s.value) for s in view.said),
-            "plan": plan,
+    def state(self, view: View, names: Collection[str], plan: str = "") -> dict[str, str]:
+        """Those of the placeholders `STATE` that are named."""
+        ways: dict[str, Callable[[], str]] = {
+            "noun": lambda: self._noun,
+            "dialogue": lambda: quoting.transcript(view.conversation, ("you", "recommender")),
+            "shown": lambda: quoting.numbered(view.shown),
+            "turn": lambda: str(view.conversation.turn),
+            "turns": lambda: str(self._turns),
+            "wants": lambda: self._spelled((s.facet, s.value) for s in view.wants),
+            "unwanted": lambda: self._spelled((s.facet, s.value) for s in view.unwanted),
+            "earlier": lambda: self._spelled((s.facet, s.value) for s in view.earlier if s.polarity > 0),
+            "liked": lambda: self._summary(self.catalogue[row] for row in view.liked),
+            "disliked": lambda: self._summary(self.catalogue[row] for row in view.disliked),
+            "summary": lambda: self._summary(view.shown),
+            "has": lambda: self._spelled(p for p in _wants(view) if p in _carried(view)),
+            "lacks": lambda: self._spelled(p for p in _wants(view) if p not in _carried(view)),
+            "said": lambda: self._spelled((s.facet, s.value) for s in view.said),
+            "plan": lambda: plan,
         }
+        return {name: way() for name, way in ways.items() if name in names}
 
-    def item(self, view: View, item: Item) -> dict[str, str]:
-        """The placeholders `ITEM`."""
-        own = set(_values(item))
-        row = self.catalogue.position(item.id)
-        wants = [(s.facet, s.value) for s in view.wants]
-        alike = Counter(
-            facet for other in view.liked for facet, value in _values(self.catalogue[other]) if (facet, value) in own
-        )
-        return {
-            "item": quoting.described(item),
-            "card": _spelled(_values(item)),
-            "match": " ".join(facet for facet, value in wants if (facet, value) in own),
-            "misses": " ".join(facet for facet, value in wants if (facet, value) not in own),
-            "clash": " ".join(s.facet for s in view.unwanted if (s.facet, s.value) in own),
-            "alike": " ".join(" ".join([facet] * min(count, 3)) for facet, count in alike.items()),
-            "affinity": self._bucket(view.affinity, row),
-            "popularity": self._popularity[row] if self._popularity else "?",
+    def item(self, view: View, item: Item, names: Collection[str]) -> dict[str, str]:
+        """Those of the placeholders `ITEM` that are named."""
+        own, row, wants = set(_values(item)), self.catalogue.position(item.id), _wants(view)
+        ways: dict[str, Callable[[], str]] = {
+            "item": lambda: quoting.described(item),
+            "card": lambda: self._card(row),
+            "match": lambda: " ".join(facet for facet, value in wants if (facet, value) in own),
+            "misses": lambda: " ".join(facet for facet, value in wants if (facet, value) not in own),
+            "clash": lambda: " ".join(s.facet for s in view.unwanted if (s.facet, s.value) in own),
+            "alike": lambda: self._alike(view, own),
+            "affinity": lambda: self._bucket(view.affinity, row),
+            "popularity": lambda: self._popularity[row] if self._popularity else "?",
         }
+        return {name: way() for name, way in ways.items() if name in names}
+
+    def _alike(self, view: View, own: Collection[tuple[str, str]]) -> str:
+        """The facets that an item shares with liked ones, each once per shared value, three times at most."""
+        shared = Counter(p[0] for row in view.liked for p in _values(self.catalogue[row]) if p in own)
+        return " ".join(" ".join([facet] * min(count, 3)) for facet, count in shared.items())
 
     def _bucket(self, affinity: Scores | None, row: int) -> str:
         if affinity is None:
             return "?"
         return str(sum(affinity[row] >= edge for edge in self._edges))
 
-    def _summary(self, rows: Sequence[int]) -> str:
-        """The values that most of some items carry."""
-        carried = Counter(value for row in rows for value in _values(self.catalogue[row]))
-        return " ".join(_plain(value) for (_, value), _ in _most(carried, _SUMMARY))
+    def _summary(self, items: Iterable[Item]) -> str:
+        """The values that most of some items carry, equally frequent ones in order of appearance."""
+        carried = Counter(pair for item in items for pair in _values(item))
+        most = sorted(carried.items(), key=lambda entry: -entry[1])[:_SUMMARY]
+        return " ".join(self._plain(value) for (_, value), _ in most)
+
+    def _spelled(self, values: Iterable[tuple[str, str]]) -> str:
+        """ "genre horror comedy director Ana Sol": each facet before its values."""
+        grouped: dict[str, list[str]] = {}
+        for facet, value in values:
+            grouped.setdefault(facet, []).append(self._plain(value))
+        return " ".join(f"{self._plain(facet)} {' '.join(held)}" for facet, held in grouped.items())
 
 
 def _values(item: Item) -> list[tuple[str, str]]:
     return [(facet, value) for facet, held in item.attributes.items() for value in held]
 
 
-def _most(carried: Counter[tuple[str, str]], count: int) -> list[tuple[tuple[str, str], int]]:
-    """The most frequent, equal ones in order of appearance."""
-    return sorted(carried.items(), key=lambda entry: -entry[1])[:count]
+def _wants(view: View) -> list[tuple[str, str]]:
+    return [(s.facet, s.value) for s in view.wants]
 
 
-def _spelled(values: Iterable[tuple[str, str]]) -> str:
-    """ "genre horror comedy director Ana Sol": each facet before its values."""
-    grouped: dict[str, list[str]] = {}
-    for facet, value in values:
-        grouped.setdefault(facet, []).append(_plain(value))
-    return " ".join(f"{_plain(facet)} {' '.join(held)}" for facet, held in grouped.items())
+def _carried(view: View) -> set[tuple[str, str]]:
+    return {pair for item in view.shown for pair in _values(item)}
 
 
 def _plain(value: str) -> str:
-    return quoting.plain(value, 60)
+    return quoting.plain(value, _LONGEST)

@@ -1,8 +1,8 @@
 """From log-odds on a validation split to the numbers of a `Decision`.
 
-The order is: Platt's scaling on lists as a recommender shows them, so that probabilities are of being the target in such a list;
-the accept threshold with the best F1 of accepted items against targets; and the threshold below which items are turned down, by
-playing the game that it decides about.
+In this order: Platt's scaling on lists as a recommender shows them, so that probabilities are of being the target in such a
+list; the accept threshold with the best F1 of accepted items against targets; and the threshold below which items are turned
+down, by playing the game that it decides about.
 """
 
 from __future__ import annotations

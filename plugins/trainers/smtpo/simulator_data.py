@@ -1,9 +1,8 @@
 """What the simulator learns from: moments of training dialogues with the answers of somebody who knows the target.
 
-A moment is a scenario of the train split (its context), up to three lists shown after it, and the answers given. The answers are
-made by rule from the target's attributes (alignment, target prediction) and put into words by the grammar of the rule-based
-seekers, taken from real seeker turns, or written by a teacher (feedback). Nothing of the target but its attributes gets into an
-answer, and what names any title of the catalogue is left out.
+A moment is a scenario of the train split (its context), up to three lists shown after it, and the answers given. They are made
+by rule from the target's attributes, replies in the words of the rule-based seekers. Nothing of the target but its attributes
+gets into an answer, and what names any title of the catalogue is left out.
 
 Affinity and popularity of a moment are learned from *other* training dialogues (two folds), as they will be when the simulator
 meets dialogues that it has not learned from.

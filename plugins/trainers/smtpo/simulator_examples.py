@@ -107,25 +107,27 @@ class Examples:
                         yield from self._written(task, moment, scenario, rng)
 
     def _written(self, task: Task, moment: Moment, scenario: Scenario, rng: Random) -> Iterator[Example]:
-        viewer, _ = self._moments.part(scenario)
         weight = self._mixture.weight(task) / self._lengths[task]
+        viewer, _ = self._moments.part(scenario)
+        prompt = self._prompt
         if task == "alignment":
-            state = viewer.state(moment.view)
-            yield Example(self._prompt.text("align", **state), moment.alignment.answer(), weight)
+            text = prompt.text("align", **viewer.state(moment.view, prompt.placeholders("align")))
+            yield Example(text, moment.alignment.answer(), weight)
         elif task == "feedback":
             named = self._gate.check(moment.reply, hidden=scenario.need.targets)
             if named.leaks or named.items:
                 self.left_out += 1
                 return
-            plan = "" if rng.random() < _PLANLESS or not self._mixture.share("alignment") else moment.alignment.plan()
-            yield Example(self._prompt.text("feedback", **viewer.state(moment.view, plan)), moment.reply, weight)
+            planless = rng.random() < _PLANLESS or not self._mixture.share("alignment")
+            plan = "" if planless else moment.alignment.plan()
+            text = prompt.text("feedback", **viewer.state(moment.view, prompt.placeholders("feedback"), plan))
+            yield Example(text, moment.reply, weight)
         else:
             item, answer = self._judged(moment, rng)
-            state, about = viewer.state(moment.view), viewer.item(moment.view, item)
-            verdict = self._prompt.text("verdict", **state, **about, answer="\0")
-            given, _, after = verdict.partition("\0")
-            used = about if "item" in self._prompt.placeholders("target") else {}
-            yield Example(self._prompt.text("target", **state, **used), answer + after, weight, given)
+            asked = prompt.placeholders("target") | prompt.placeholders("verdict")
+            known = {**viewer.state(moment.view, asked), **viewer.item(moment.view, item, asked)}
+            given, _, after = prompt.text("verdict", **known, answer="\0").partition("\0")
+            yield Example(prompt.text("target", **known), answer + after, weight, given)
 
     def _judged(self, moment: Moment, rng: Random) -> tuple[Item, str]:
         """The target, or a shown item or one of the recommender's best that is none."""

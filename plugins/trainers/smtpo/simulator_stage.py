@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -30,6 +29,8 @@ from .simulator_examples import Examples, Mixture
 _PROMPTS: Final = "harness_plugins.simulators.smtpo"
 _TEXTS: Final = 300
 """Scenarios whose examples the tiny model's tokenizer is made from."""
+_CHECKED: Final = 500
+"""Validation examples of each check, about."""
 _DEPTH: Final = 40
 """Items per scenario that calibration judges."""
 
@@ -83,9 +84,7 @@ def run(context: StageContext, settings: Settings, out: Path) -> None:
         summary="label-free user simulator: feedback, attribute alignment and acceptance by a fine-tuned language model",
         curves={"validation": curve},
         results=results,
-        notes=(
-            "Results are on validation scenarios that calibration has not seen, with lists of which three in ten hold the target.",
-        ),
+        notes=("Results: validation scenarios that calibration has not seen; three in ten lists hold the target.",),
     )
     with create(out, card) as folder:
         _copy(final / "trained", folder)
@@ -140,7 +139,7 @@ def _train(
         model,
         tokenizer,
         stream,
-        list(itertools.islice(checked, 2_000)),
+        checked[:: max(1, len(checked) // _CHECKED)],
         settings.lm,
         context.work / "lm",
         seed=context.seed,
