@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-DIALOGUES = 2_000
-KILLS = 20
+KILLS = int(os.environ.get("HARNESS_KILLS", "8"))
+"""HARNESS_KILLS=20 in the environment tries harder, and takes a minute."""
+DIALOGUES = 100 * KILLS
 COMMAND = [
-    sys.executable, "-m", "harness", "run", "--rec", "popularity", "--sim", "rule", "--limit", str(DIALOGUES // 2),
-    "--trials", "2", "--variant", "all", "--quiet",
+    sys.executable, "-m", "harness", "run", "--rec", "popularity", "--sim", "rule", "--limit", str(DIALOGUES // 8),
+    "--trials", "8", "--variant", "all", "--quiet",
 ]  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def lines_in(folder: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     subprocess.run([*COMMAND, "--out", str(undisturbed)], check=True, capture_output=True)
     expected = records(undisturbed)
@@ -55,7 +56,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         process = subprocess.Popen([*COMMAND, "--out", str(disturbed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # Some die early, before or while they load; the others after some dialogues, in the middle of writing.
         aim = before + draw.randrange(1, 2 * DIALOGUES // KILLS)
-        early = time.monotonic() + (draw.uniform(0.1, 1.0) if number % 5 == 4 else 60.0)
+        early = time.monotonic() + (draw.uniform(0.1, 1.0) if number % 4 == 3 else 60.0)
         while process.poll() is None and lines_in(disturbed) < aim and time.monotonic() < early:
             time.sleep(0.002)
         if process.poll() is not None:
@@ -76,7 +77,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
 def test_a_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
     first = subprocess.Popen([*COMMAND, "--out", str(tmp_path / "run")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not lines_in(tmp_path / "run") and time.monotonic() < deadline and first.poll() is None:
             time.sleep(0.01)
         second = subprocess.run([*COMMAND, "--out", str(tmp_path / "run")], capture_output=True, text=True, check=False)
@@ -92,11 +93,11 @@ def test_an_interrupt_tells_how_to_go_on(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while lines_in(tmp_path / "run") < 5 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert f"harness resume {tmp_path / 'run'}" in errors
     again = subprocess.run(

@@ -14,6 +14,9 @@ from harness.cli import main
 Ended = tuple[int, str, str]
 Harness = Callable[..., Ended]
 
+CHEAP = "attribute-match"
+"""Prepared in no time, and has options that are numbers."""
+
 
 @pytest.fixture
 def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Harness:
@@ -66,10 +69,10 @@ def test_without_out_an_unfinished_run_is_gone_on_with_and_a_finished_one_is_not
 
 
 def test_another_option_is_refused_with_the_difference(harness: Harness) -> None:
-    harness("run", "--rec", "bm25", "--limit", "3", "--out", "mine", "-q")
-    code, _, err = harness("run", "--rec", "bm25", "--rec-opt", "k1=2", "--limit", "3", "--out", "mine", "-q")
+    harness("run", "--rec", CHEAP, "--limit", "3", "--out", "mine", "-q")
+    code, _, err = harness("run", "--rec", CHEAP, "--rec-opt", "disliked=2", "--limit", "3", "--out", "mine", "-q")
     assert code == 3
-    assert "recommender.options.k1: 1.5 -> 2.0" in err
+    assert "recommender.options.disliked: 1.0 -> 2.0" in err
     code, _, err = harness("resume", "mine", "--sim-opt", "eps=0.5")
     assert code == 3
     assert "simulator.options.eps: 0.0 -> 0.5" in err
@@ -77,7 +80,7 @@ def test_another_option_is_refused_with_the_difference(harness: Harness) -> None
 
 
 def test_a_control_gives_the_feedback_gain(harness: Harness) -> None:
-    code, out, _ = harness("run", "--limit", "30", "--control", "exclude-only", "--out", "mine", "--json")
+    code, out, _ = harness("run", "--rec", CHEAP, "--limit", "30", "--control", "exclude-only", "--out", "mine", "--json")
     gains = {gain["metric"]: gain for gain in json.loads(out)["gains"]}
     assert code == 0
     assert gains["sr"]["n"] == 30
@@ -151,16 +154,18 @@ def test_copy_history_scores_exactly_nothing_on_novel(harness: Harness) -> None:
     assert summary["metrics"]["recall@10"]["value"] == 0
     assert summary["metrics"]["hr@10"]["value"] == 0
     everything = json.loads(
-        harness("run", "--rec", "copy-history", "--preset", "static", "--dataset-opt", "variant=all", "--out", "all", "--json")[
-            1
-        ]
-    )
-    assert everything["run"]["scenarios"] == 1480
+        harness(
+            "run", "--rec", "copy-history", "--preset", "static", "--dataset-opt", "variant=all", "--limit", "500",
+            "--out", "all", "--json",
+        )[1]
+    )  # fmt: skip
+    assert summary["run"]["scenarios"] > 1000
+    assert everything["run"]["scenarios"] == 500
     assert everything["metrics"]["hr@10"]["value"] > 0.05
 
 
 def test_scores_can_be_made_again_and_with_another_metric(harness: Harness, tmp_path: Path) -> None:
-    first = json.loads(harness("run", "--rec", "bm25", "--limit", "20", "--out", "mine", "--json")[1])
+    first = json.loads(harness("run", "--rec", CHEAP, "--limit", "20", "--out", "mine", "--json")[1])
     (tmp_path / "mine" / "summary.json").unlink()
     again = json.loads(harness("score", "mine", "--metric", "ndcg@3", "--json")[1])
     assert again["metrics"]["ndcg@10"] == first["metrics"]["ndcg@10"]
@@ -169,23 +174,23 @@ def test_scores_can_be_made_again_and_with_another_metric(harness: Harness, tmp_
 
 
 def test_compare_pairs_runs_and_refuses_what_can_not_be_paired(harness: Harness) -> None:
-    for name in ("bm25", "popularity"):
-        harness("run", "--rec", name, "--limit", "40", "--out", name, "-q")
-    lines: list[dict[str, Any]] = json.loads(harness("compare", "bm25", "popularity", "--metric", "sr", "--json")[1])
+    for name in (CHEAP, "popularity"):
+        harness("run", "--rec", name, "--limit", "20", "--out", name, "-q")
+    lines: list[dict[str, Any]] = json.loads(harness("compare", CHEAP, "popularity", "--metric", "sr", "--json")[1])
     (line,) = lines
-    assert line["n"] == 40
-    assert line["wins"] + line["ties"] + line["losses"] == 40
+    assert line["n"] == 20
+    assert line["wins"] + line["ties"] + line["losses"] == 20
     assert line["p"] <= line["p_holm"] <= 1
-    code, out, _ = harness("compare", "bm25", "popularity")
+    code, out, _ = harness("compare", CHEAP, "popularity")
     assert code == 0
-    assert "A = bm25 x rule" in out
-    harness("run", "--rec", "popularity", "--limit", "20", "--out", "short", "-q")
-    code, _, err = harness("compare", "bm25", "short")
+    assert f"A = {CHEAP} x rule" in out
+    harness("run", "--rec", "popularity", "--limit", "10", "--out", "short", "-q")
+    code, _, err = harness("compare", CHEAP, "short")
     assert code == 2
     assert "differ in data_hash" in err
-    harness("run", "--rec", "popularity", "--limit", "40", "--sim", "exclude-only", "--out", "control", "-q")
-    assert "differ in simulator" in harness("compare", "bm25", "control")[2]
-    assert harness("compare", "bm25", "control", "--any-simulator")[0] == 0
+    harness("run", "--rec", "popularity", "--limit", "20", "--sim", "exclude-only", "--out", "control", "-q")
+    assert "differ in simulator" in harness("compare", CHEAP, "control")[2]
+    assert harness("compare", CHEAP, "control", "--any-simulator")[0] == 0
 
 
 def test_trials_add_pass_to_the_power_of_k(harness: Harness) -> None:
@@ -199,11 +204,11 @@ def test_trials_add_pass_to_the_power_of_k(harness: Harness) -> None:
 
 
 def test_reports_of_one_and_of_several_runs(harness: Harness) -> None:
-    harness("run", "--rec", "bm25", "--limit", "10", "--out", "a", "-q")
+    harness("run", "--rec", CHEAP, "--limit", "10", "--out", "a", "-q")
     harness("run", "--rec", "random", "--limit", "10", "--out", "b", "-q")
     assert "attribute-precision" in harness("report", "a", "--full")[1]
     out = harness("report", "a", "b")[1]
-    assert "bm25 x rule" in out
+    assert f"{CHEAP} x rule" in out
     assert "random x rule" in out
     code, _, err = harness("report", ".")
     assert code == 4
