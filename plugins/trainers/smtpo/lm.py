@@ -79,6 +79,7 @@ def fine_tune(
     from datasets import Dataset, IterableDataset
     from transformers import TrainerCallback, set_seed
     from transformers.trainer_utils import get_last_checkpoint
+    from transformers.utils import logging
     from trl import SFTConfig, SFTTrainer
 
     if settings.threads:
@@ -160,6 +161,7 @@ def fine_tune(
         seed=seed,
         data_seed=seed,
         remove_unused_columns=False,
+        logging_nan_inf_filter=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         report_to=[],
         disable_tqdm=True,
@@ -181,6 +183,7 @@ def fine_tune(
             None,
         )
     set_seed(seed)
+    logging.disable_progress_bar()
     trainer = Weighted(
         model=model,
         args=arguments,

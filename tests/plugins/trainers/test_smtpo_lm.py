@@ -1,0 +1,123 @@
+"""Supervised fine-tuning of the tiny model: what is learned, what is not, and that a killed training goes on as if nothing was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.api import Catalogue, Item
+from harness.errors import DataError, HarnessError
+from harness_plugins.smtpo.tiny import TinySettings, make_model, make_tokenizer
+from harness_plugins.trainers.smtpo.lm import Example, LmSettings, fine_tune
+from harness_plugins.trainers.smtpo.muon import MuonAdamW, orthogonalised
+
+FILMS = Catalogue(
+    [
+        Item("a", "Alpha", 1981, {"genre": ("Science Fiction",), "director": ("Ana Sól",)}),
+        Item("b", "Beta", 1982, {"genre": ("horror",), "director": ("Bo Li",)}),
+    ]
+)
+SHAPE = TinySettings(width=16, layers=1, heads=2, inner=32, context=128, pieces=300)
+TEXTS = ["I want horror", "who likes science fiction", "yes", "no"] * 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return make_tokenizer(TEXTS, FILMS, ["[C01]", "[C02]", "<answer>"], SHAPE.pieces)
+
+
+def rows(count: int = 10_000, fail_at: int | None = None) -> Iterator[Example]:
+    for number in range(count):
+        if number == fail_at:
+            raise KeyboardInterrupt
+        yield Example("who likes horror", "yes") if number % 2 else Example("who likes science fiction", "no")
+
+
+def settings(**changed: Any) -> LmSettings:
+    kept: dict[str, Any] = {"steps": 6, "batch": 4, "learning_rate": 1e-2, "optimizer": "muon", "check_every": 2, "warmup": 0.0}
+    return LmSettings(**{**kept, "schedule": "constant_with_warmup", "threads": 1, **changed})
+
+
+def weights(model: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_a_value_is_one_token_whatever_its_case_and_the_rest_is_spelled(tokenizer: Any) -> None:
+    ids = tokenizer("[C01] science FICTION Ana Sól")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["[C01]", "science fiction", "ana sól"]
+    unknown = tokenizer("Zoë 中 horrors")["input_ids"]
+    assert tokenizer.unk_token_id not in unknown
+    assert tokenizer.decode(unknown).strip() == "zoë 中 horrors"
+    again = make_tokenizer(TEXTS, FILMS, ["[C01]", "[C02]", "<answer>"], SHAPE.pieces)
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+
+
+def test_the_loss_is_the_answers_mean_weighted(tokenizer: Any, tmp_path: Path) -> None:
+    model = make_model(tokenizer, SHAPE, 1)
+    seen: list[float] = []
+
+    def step(done: int, total: int, values: dict[str, float]) -> None:
+        seen.extend(values[name] for name in ("loss",) if name in values)
+
+    example = Example("who likes horror", "yes")
+    prompt = tokenizer.apply_chat_template([{"role": "user", "content": example.prompt}], add_generation_prompt=True)
+    prompt = prompt["input_ids"] if not isinstance(prompt, list) else prompt
+    answer = tokenizer("yes")["input_ids"] + [tokenizer.eos_token_id]
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(answer)).item()
+    # Longer prompts beside it are padding's business: they must not change its loss.
+    once = settings(steps=1, batch=1, check_every=1, learning_rate=1e-12, muon_learning_rate=1e-12)
+    fine_tune(model, tokenizer, lambda: iter([example] * 3), [], once, tmp_path / "one", seed=0, step=step)
+    assert seen[-1] == pytest.approx(expected, rel=1e-4)
+    halved = Example(example.prompt, example.completion, weight=0.5)
+    fine_tune(model, tokenizer, lambda: iter([halved] * 3), [], once, tmp_path / "half", seed=0, step=step)
+    assert seen[-1] == pytest.approx(expected / 2, rel=1e-4)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tokenizer: Any, tmp_path: Path) -> None:
+    held_out = list(rows(2))
+    whole, killed = (make_model(tokenizer, SHAPE, 3) for _ in range(2))
+    report = fine_tune(whole, tokenizer, rows, held_out, settings(), tmp_path / "whole", seed=5)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(killed, tokenizer, lambda: rows(fail_at=17), held_out, settings(), tmp_path / "killed", seed=5)
+    fresh = make_model(tokenizer, SHAPE, 3)
+    again = fine_tune(fresh, tokenizer, rows, held_out, settings(), tmp_path / "killed", seed=5)
+    assert torch.equal(weights(fresh), weights(whole))
+    assert again.curve == report.curve
+    assert report.curve[-1]["loss"] < report.curve[0]["loss"]
+
+
+def test_no_example_and_a_loss_that_is_no_number_are_told(tokenizer: Any, tmp_path: Path) -> None:
+    model = make_model(tokenizer, SHAPE, 1)
+    with pytest.raises(DataError, match="no training example of at most 16 tokens"):
+        fine_tune(
+            model, tokenizer, lambda: iter([Example("horror " * 40, "yes")]), [], settings(max_length=16), tmp_path, seed=0
+        )
+    with torch.no_grad():
+        model.model.embed_tokens.weight.fill_(math.nan)
+    with pytest.raises(HarnessError, match="smaller learning rate"):
+        fine_tune(model, tokenizer, rows, [], settings(), tmp_path / "nan", seed=0)
+
+
+def test_muon_turns_a_gradient_into_a_nearly_orthogonal_step() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((8, 24), (24, 8)):
+        singular = torch.linalg.svdvals(orthogonalised(torch.randn(*shape, generator=generator)))
+        assert singular.min() > 0.6
+        assert singular.max() < 1.3
+    weight, gain = torch.nn.Parameter(torch.eye(4)), torch.nn.Parameter(torch.ones(4))
+    optimizer = MuonAdamW([("layer.weight", weight), ("norm.weight", gain)], muon_lr=0.1, adamw_lr=0.01)
+    (weight.sum() + gain.sum()).backward()
+    optimizer.step()
+    assert gain.tolist() == pytest.approx([0.99] * 4)  # AdamW's first step is the learning rate
+    assert not torch.equal(weight, torch.eye(4))
+    kept = optimizer.state_dict()
+    other = MuonAdamW([("layer.weight", weight), ("norm.weight", gain)], muon_lr=0.1, adamw_lr=0.01)
+    other.load_state_dict(kept)
+    assert torch.equal(other.state[weight]["average"], optimizer.state[weight]["average"])
