@@ -12,10 +12,11 @@ import msgspec
 
 from harness.assembly import assemble
 from harness.cli.progress import Progress
-from harness.comparison import Comparison, paired_gain
+from harness.comparison import Comparison
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.experiment import Result, control, execute, new_folder
+from harness.gains import control_gains
 from harness.judging import asks_model
 from harness.registry import Registry
 from harness.report.rows import read_rows
@@ -73,25 +74,10 @@ def play(
 
 
 def feedback_gains(folder: Path, other: Path, name: str, summary: dict[str, Any]) -> list[tuple[str, Comparison]]:
-    """Score minus the control's score on the same scenarios: success rate, and NDCG of the best list so far.
-
-    Lists of the last turn would flatter the simulator: a control never accepts, so its user turns down a target that was shown
-    and the last list can't hold it any more.
-    """
+    """Score minus the control's score on the same scenarios: success rate, and NDCG of the best list so far."""
     if not summary["counts"]["valid"]:
         return []
-    ndcg = f"ndcg@{summary['protocol']['k']}"
-    rows, control_rows = ([_with_best(row, ndcg) for row in read_rows(where)] for where in (folder, other))
-    wanted = [metric for metric in ("sr", ndcg) if metric in summary["metrics"]]
-    return [(name, paired_gain(rows, control_rows, f"{ndcg}, best so far" if metric == ndcg else metric)) for metric in wanted]
-
-
-def _with_best(row: dict[str, Any], metric: str) -> dict[str, Any]:
-    """A row with the best value that the dialogue reached in any turn, as one more metric."""
-    scored = [value for value in row.get("by_turn", {}).get(metric, ()) if isinstance(value, float | int)]
-    if scored:
-        row["values"][f"{metric}, best so far"] = max(scored)
-    return row
+    return [(name, gain) for gain in control_gains(read_rows(folder), read_rows(other), summary["protocol"]["k"])]
 
 
 def exit_code(summary: dict[str, Any], max_fault_rate: float) -> int:

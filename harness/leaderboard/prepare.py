@@ -1,0 +1,173 @@
+"""From a finished run directory to a submission's folder."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.api import DialogueRecord
+from harness.assembly import resolve
+from harness.config import RunConfig
+from harness.errors import HarnessError, UsageError
+from harness.experiment import slug
+from harness.leaderboard.identity import board_name, config_from, same_but_for
+from harness.leaderboard.ranks import in_order, rank_row, transcripts_hash
+from harness.leaderboard.safefiles import control_files
+from harness.leaderboard.scores import evaluate
+from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, Form, Manifest, Submission
+from harness.registry import Registry
+from harness.store import read_manifest, read_records, write_atomically
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the authors can say."""
+
+    name: str
+    authors: Sequence[str]
+    code_url: str
+    description: str = ""
+    trained_on: Sequence[str] = ()
+    trained_against: Sequence[str] = ()
+
+
+def prepare(
+    registry: Registry,
+    run: Path,
+    about: About,
+    out: Path,
+    *,
+    controls: Sequence[Path] = (),
+    form: Form | None = None,
+) -> Path:
+    """Write `out`/<board>/<name> and return it; an earlier submission there is replaced.
+
+    `controls` are control runs of the same recommender, beside those inside the run directory. `form` "ranks" leaves every
+    text out; None: transcripts where the data set's licence lets anybody publish them (CC0), else ranks. Raises UsageError for
+    runs that can't be submitted as they are; `validate` has the whole list of what is refused.
+    """
+    manifest, config = _run(run)
+    records = _finished(run, manifest, config)
+    inner = sorted(path for path in run.glob("control-*") if (path / MANIFEST).is_file())
+    played = [_control(path, manifest, config) for path in dict.fromkeys([*controls, *inner])]
+    form = form or _form(registry, config)
+    rows = [(name, in_order(read), control) for name, control, read in played]
+    results = evaluate(registry, config, records, [(name, read) for name, read, _ in rows]).results
+    files = {MANIFEST: _json(manifest)}
+    files |= {DIALOGUES: _pack(records)} if form == "transcripts" else {RANKS: _pack(map(rank_row, records))}
+    for name, read, control in rows:
+        named, ranked = control_files(name)
+        files |= {named: _json(control), ranked: _pack(map(rank_row, read))}
+    submission = Submission(
+        name=about.name,
+        authors=list(about.authors),
+        code_url=about.code_url,
+        description=about.description,
+        form=form,
+        transcripts=transcripts_hash(records),
+        trained_on=sorted(set(about.trained_on) | _announced(registry, config)),
+        trained_against=sorted(set(about.trained_against)),
+        controls=[name for name, _, _ in rows],
+        results=results,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+    )
+    place = out / board_name(config) / submission_slug(about.name)
+    _write(place, files | {SUBMISSION: _json(submission)})
+    return place
+
+
+def submission_slug(name: str) -> str:
+    """A submission's name as a folder's name."""
+    return slug(re.sub(r"[^A-Za-z0-9._-]+", "-", name)).lower()
+
+
+def _run(folder: Path) -> tuple[Manifest, RunConfig]:
+    recorded = read_manifest(folder)
+    if recorded.get("kind") == "chat":
+        raise UsageError(f"{folder} is a chat: it has no scenarios and no scores, so it can't be submitted")
+    try:
+        made_by = {key: str(value) for key, value in recorded.get("made_by", {}).items() if key in ("harness", "python")}
+        manifest = Manifest(
+            fingerprint=recorded["fingerprint"],
+            fields=recorded["fields"],
+            rows=recorded["rows"],
+            scenarios=recorded["scenarios"],
+            made_by=made_by,
+        )
+        return manifest, config_from(manifest.fields)
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{folder}/{MANIFEST} is damaged or of another version: {error}") from None
+
+
+def _finished(folder: Path, manifest: Manifest, config: RunConfig) -> list[DialogueRecord]:
+    records = in_order(read_records(folder))
+    done = sum(record.complete for record in records)
+    if done < manifest.scenarios * config.trials:
+        raise UsageError(
+            f"{folder} is incomplete: {done:,} of {manifest.scenarios * config.trials:,} dialogues are finished; go on with: "
+            f"harness resume {folder}"
+        )
+    return records
+
+
+def _control(folder: Path, main: Manifest, config: RunConfig) -> tuple[str, Manifest, list[DialogueRecord]]:
+    manifest, other = _run(folder)
+    wrong = same_but_for(main.fields, manifest.fields, "simulator.")
+    if wrong or other.simulator is None:
+        raise UsageError(
+            f"{folder} is no control of this run: only the simulator may differ, but also {'; '.join(wrong[:3]) or 'it has none'}"
+        )
+    return slug(other.simulator.name), manifest, _finished(folder, manifest, other)
+
+
+def _form(registry: Registry, config: RunConfig) -> Form:
+    """Transcripts only where their data's licence lets anybody publish them."""
+    try:
+        card = resolve(registry, "dataset", config.dataset).create().card
+    except (HarnessError, AttributeError):
+        return "ranks"
+    return "transcripts" if str(card.licence).startswith("CC0") else "ranks"
+
+
+def _announced(registry: Registry, config: RunConfig) -> set[str]:
+    """What the recommender's plugin says of its shipped weights."""
+    try:
+        return set(registry.find("recommender", config.recommender.name).component.trained_on)
+    except HarnessError:
+        return set()
+
+
+def _json(content: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content, order="deterministic"), indent=2) + b"\n"
+
+
+def _pack(rows: Iterable[Any]) -> bytes:
+    """The same bytes for the same rows: no time, no name."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as file:
+        for row in rows:
+            file.write(msgspec.json.encode(row) + b"\n")
+    return packed.getvalue()
+
+
+def _write(place: Path, files: dict[str, bytes]) -> None:
+    """All files, or the folder as it was. What lies there and is no submission is left alone."""
+    if place.exists() and (place.is_symlink() or not (place / SUBMISSION).is_file()):
+        raise UsageError(f"{place} is there already and holds no submission: choose another --name or --out")
+    beside = place.with_name(f".{place.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for name, content in files.items():
+        write_atomically(beside / name, content)
+    if place.exists():
+        shutil.rmtree(place)
+    beside.rename(place)
+
+
