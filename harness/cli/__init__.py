@@ -20,6 +20,8 @@ VERBS = {
     "score": "Score a run's recorded dialogues again, with other metrics if you like.",
     "report": "Show a run's scores as a table.",
     "compare": "Compare runs pairwise on the same scenarios.",
+    "submit": "Make a submission to a leaderboard, and check one.",
+    "leaderboard": "Make boards, and build their pages from the submissions.",
     "metaeval": "Hold metrics and judges against human scores.",
     "list": "List data sets, recommenders, simulators and metrics.",
     "show": "Show a component's description and options.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import unicodedata
@@ -197,10 +198,16 @@ def _read(
             records.append(record)
     planned = scenarios * config.trials
     if len(seen) < planned:
-        told(Problem(name, "", f"holds {len(seen):,} dialogues of the run's {planned:,}: every scenario and trial must be there"))
+        told(
+            Problem(name, "", f"holds {len(seen):,} dialogues of the run's {planned:,}: every scenario and trial must be there")
+        )
     void = sum(record.stop == "simulator_fault" for record in records)
     if void > INVALID_CAP * planned:
-        told(Problem(name, "stop", f"{void} of {planned} dialogues are invalid, more than the {INVALID_CAP:.0%} that are allowed"))
+        told(
+            Problem(
+                name, "stop", f"{void} of {planned} dialogues are invalid, more than the {INVALID_CAP:.0%} that are allowed"
+            )
+        )
     return records or None
 
 
@@ -221,9 +228,7 @@ def _control(folder: Path, name: str, manifest: Manifest, told: Told) -> list[Di
     return _read(folder, ranked, control.scenarios, config, told, texts=False)
 
 
-def _fits(
-    submission: Submission, manifest: Manifest, records: list[DialogueRecord] | None, board: Board, told: Told
-) -> None:
+def _fits(submission: Submission, manifest: Manifest, records: list[DialogueRecord] | None, board: Board, told: Told) -> None:
     """One data set, protocol and simulator per board."""
     for line in same_but_for(board.fields, board_fields(manifest.fields), "recommender."):
         told(Problem(MANIFEST, "fields", f"is another board's run (this board -> submission): {line}"))
@@ -245,9 +250,15 @@ def _scores(
     told: Told,
 ) -> Scored | None:
     passed = [each.value for each in submission.results.passed]
-    for number, (before, after) in enumerate(zip(passed, passed[1:], strict=False), start=2):
+    for number, (before, after) in enumerate(itertools.pairwise(passed), start=2):
         if isinstance(before, float) and isinstance(after, float) and after > before + SLACK:
-            told(Problem(SUBMISSION, f"results.passed[{number - 1}].value", f"pass^{number} is above pass^{number - 1}: it can't rise"))
+            told(
+                Problem(
+                    SUBMISSION,
+                    f"results.passed[{number - 1}].value",
+                    f"pass^{number} is above pass^{number - 1}: it can't rise",
+                )
+            )
     try:
         scored = evaluate(registry, config, records, list(controls.items()))
     except HarnessError as error:

@@ -1,4 +1,4 @@
-"""What a run is, read from the fields of its fingerprint: its configuration, its board, and what its recommender was trained on."""
+"""What a run is, read from its fingerprint's fields: configuration, board, and what its recommender was trained on."""
 
 from __future__ import annotations
 

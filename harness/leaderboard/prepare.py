@@ -53,16 +53,14 @@ def prepare(
     text out; None: transcripts where the data set's licence lets anybody publish them (CC0), else ranks. Raises UsageError for
     runs that can't be submitted as they are; `validate` has the whole list of what is refused.
     """
-    manifest, config = _run(run)
-    records = _finished(run, manifest, config)
+    manifest, config, records = finished_run(run)
     inner = sorted(path for path in run.glob("control-*") if (path / MANIFEST).is_file())
-    played = [_control(path, manifest, config) for path in dict.fromkeys([*controls, *inner])]
+    rows = [_control(path, manifest) for path in dict.fromkeys([*controls, *inner])]
     form = form or _form(registry, config)
-    rows = [(name, in_order(read), control) for name, control, read in played]
-    results = evaluate(registry, config, records, [(name, read) for name, read, _ in rows]).results
+    results = evaluate(registry, config, records, [(name, read) for name, _, read in rows]).results
     files = {MANIFEST: _json(manifest)}
     files |= {DIALOGUES: _pack(records)} if form == "transcripts" else {RANKS: _pack(map(rank_row, records))}
-    for name, read, control in rows:
+    for name, control, read in rows:
         named, ranked = control_files(name)
         files |= {named: _json(control), ranked: _pack(map(rank_row, read))}
     submission = Submission(
@@ -88,7 +86,8 @@ def submission_slug(name: str) -> str:
     return slug(re.sub(r"[^A-Za-z0-9._-]+", "-", name)).lower()
 
 
-def _run(folder: Path) -> tuple[Manifest, RunConfig]:
+def finished_run(folder: Path) -> tuple[Manifest, RunConfig, list[DialogueRecord]]:
+    """What a run directory holds, dialogues in order. Raises UsageError for a chat and for a run that isn't finished."""
     recorded = read_manifest(folder)
     if recorded.get("kind") == "chat":
         raise UsageError(f"{folder} is a chat: it has no scenarios and no scores, so it can't be submitted")
@@ -101,30 +100,25 @@ def _run(folder: Path) -> tuple[Manifest, RunConfig]:
             scenarios=recorded["scenarios"],
             made_by=made_by,
         )
-        return manifest, config_from(manifest.fields)
+        config = config_from(manifest.fields)
     except (KeyError, TypeError) as error:
         raise UsageError(f"{folder}/{MANIFEST} is damaged or of another version: {error}") from None
-
-
-def _finished(folder: Path, manifest: Manifest, config: RunConfig) -> list[DialogueRecord]:
     records = in_order(read_records(folder))
-    done = sum(record.complete for record in records)
-    if done < manifest.scenarios * config.trials:
+    done, planned = sum(record.complete for record in records), manifest.scenarios * config.trials
+    if done < planned:
         raise UsageError(
-            f"{folder} is incomplete: {done:,} of {manifest.scenarios * config.trials:,} dialogues are finished; go on with: "
-            f"harness resume {folder}"
+            f"{folder} is incomplete: {done:,} of {planned:,} dialogues are finished; go on with: harness resume {folder}"
         )
-    return records
+    return manifest, config, records
 
 
-def _control(folder: Path, main: Manifest, config: RunConfig) -> tuple[str, Manifest, list[DialogueRecord]]:
-    manifest, other = _run(folder)
+def _control(folder: Path, main: Manifest) -> tuple[str, Manifest, list[DialogueRecord]]:
+    manifest, config, records = finished_run(folder)
     wrong = same_but_for(main.fields, manifest.fields, "simulator.")
-    if wrong or other.simulator is None:
-        raise UsageError(
-            f"{folder} is no control of this run: only the simulator may differ, but also {'; '.join(wrong[:3]) or 'it has none'}"
-        )
-    return slug(other.simulator.name), manifest, _finished(folder, manifest, other)
+    if wrong or config.simulator is None:
+        also = "; ".join(wrong[:3]) or "it has none"
+        raise UsageError(f"{folder} is no control of this run: only the simulator may differ, but also {also}")
+    return slug(config.simulator.name), manifest, records
 
 
 def _form(registry: Registry, config: RunConfig) -> Form:
@@ -169,5 +163,3 @@ def _write(place: Path, files: dict[str, bytes]) -> None:
     if place.exists():
         shutil.rmtree(place)
     beside.rename(place)
-
-

@@ -46,7 +46,11 @@ def check_data(contents: Contents, data: Data, told: Told) -> None:
     """The run was played on exactly these scenarios."""
     manifest, config = contents.manifest, contents.config
     if data.hash != manifest.fields["data_hash"]:
-        told(Problem(MANIFEST, "fields.data_hash", f"is not that of {config.dataset.name}: other data, or another version of them"))
+        told(
+            Problem(
+                MANIFEST, "fields.data_hash", f"is not that of {config.dataset.name}: other data, or another version of them"
+            )
+        )
     if len(data.split.scenarios) != manifest.rows:
         told(Problem(MANIFEST, "rows", f"is {manifest.rows}, the data set has {len(data.split.scenarios)}"))
     if len(data.scenarios) != manifest.scenarios:
@@ -79,7 +83,11 @@ def _against(records: Sequence[DialogueRecord], scenarios: Sequence[Scenario], *
             continue
         if record.source != scenario.source:
             yield f"{record.scenario} source", f"is {record.source[:80]!r}, in the data {scenario.source!r}"
-        if (set(record.targets) != set(scenario.need.targets)) if exact else len(record.targets) != len(set(scenario.need.targets)):
+        if (
+            (set(record.targets) != set(scenario.need.targets))
+            if exact
+            else len(record.targets) != len(set(scenario.need.targets))
+        ):
             yield f"{record.scenario} targets", "are not those of the data"
     for scenario_id in sorted(by_id.keys() - {record.scenario for record in records}):
         yield f"scenario {scenario_id!r}", "is missing: every scenario of the run must be there"

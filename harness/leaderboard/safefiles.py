@@ -1,4 +1,4 @@
-"""Reads a folder that a stranger has made: plain files only, no link, capped sizes, and archives that are never unpacked whole."""
+"""Reads a folder that a stranger has made: plain files, no link, capped sizes, archives never unpacked whole."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ def unpack_lines(folder: Path, name: str, most: int, told: Told) -> Iterator[tup
                 total += len(piece)
                 *whole, rest = (rest + piece).split(b"\n")
                 if total > MAX_UNPACKED or len(rest) > MAX_LINE or any(len(line) > MAX_LINE for line in whole):
-                    told(Problem(name, f"line {number + 1}", "unpacks to more than a submission may hold: nothing more is read"))
+                    told(
+                        Problem(name, f"line {number + 1}", "unpacks to more than a submission may hold: nothing more is read")
+                    )
                     return
                 for line in whole:
                     number += 1

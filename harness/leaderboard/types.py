@@ -204,7 +204,7 @@ class RankRow(Strict, kw_only=True, omit_defaults=True):
 
 
 class Board(Strict, kw_only=True):
-    """board.json: one (data set, variant, protocol, simulator). `fields` is what every submission's fingerprint must agree on."""
+    """board.json: one (data set, variant, protocol, simulator). `fields`: what all submissions' fingerprints agree on."""
 
     format: Literal[1] = 1
     title: Short

@@ -59,7 +59,9 @@ def validate(
     elif contents is not None and not data:
         notes.append("not checked against the data")
     if contents is not None and contents.config.limit is not None:
-        notes.append(f"a run of the first {contents.config.limit} scenarios only (--limit): it stands on no board of whole runs")
+        notes.append(
+            f"a run of the first {contents.config.limit} scenarios only (--limit): it stands on no board of whole runs"
+        )
     return Verdict(folder, told.listed(), notes, contents)
 
 
