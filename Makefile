@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 # Byte-compiling what is never imported would take longer than the download.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-compile -c constraints.txt
 
+# It is written when a module is first imported; without that, every process would compile all of torch again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint bench docs clean
 
 run: $(VENV)/.installed

@@ -152,16 +152,16 @@ def test_probabilities_are_calibrated(difficulty):
     split = novel(Cinema(Options(difficulty=difficulty)).load("train"))
     rows = split.scenarios[:500]
     references = References(World(split.catalogue, rows[0].private["world"]))
-    for form in (0, 1):
-        claims, hits = [], []
-        for scenario in rows:
-            score = references.bayes(scenario)[form]
+    claims, hits = ([], []), ([], [])
+    for scenario in rows:
+        target = split.catalogue.position(scenario.need.targets[0])
+        for form, score in enumerate(references.bayes(scenario)):
             best = np.argsort(-score)[:10]
-            target = split.catalogue.position(scenario.need.targets[0])
-            claims.append((score[best[0]], score[best].sum()))
-            hits.append((best[0] == target, target in best))
-        error = np.sqrt((np.array(claims) * (1 - np.array(claims))).sum(axis=0)) / len(rows)
-        assert np.abs(np.mean(claims, axis=0) - np.mean(hits, axis=0)) == pytest.approx(np.zeros(2), abs=4 * error.max())
+            claims[form].append((score[best[0]], score[best].sum()))
+            hits[form].append((best[0] == target, target in best))
+    for claimed, hit in zip(claims, hits, strict=True):
+        error = np.sqrt((np.array(claimed) * (1 - np.array(claimed))).sum(axis=0)) / len(rows)
+        assert np.abs(np.mean(claimed, axis=0) - np.mean(hit, axis=0)) == pytest.approx(np.zeros(2), abs=4 * error.max())
 
 
 # ------------------------------------------------------------------------------------------------------------- what is printed
@@ -256,11 +256,11 @@ def test_unequal_reliability_matters(train, world):
     level = LEVELS["standard"]
     mean = sum(level.reliability.values()) / len(level.reliability)
     believed = {"standard": msgspec.structs.replace(level, reliability=dict.fromkeys(level.reliability, mean))}
-    for form, least in ((0, 0.01), (1, 0.02)):
-        right, wrong = (
-            score(rows, [references.bayes(s)[form] for s in rows.scenarios])
-            for references in (References(world), References(world, believed))
-        )
+    found = [
+        [score(rows, form) for form in zip(*(references.bayes(s) for s in rows.scenarios), strict=True)]
+        for references in (References(world), References(world, believed))
+    ]
+    for right, wrong, least in zip(*found, (0.01, 0.02), strict=True):
         assert right > wrong + least
 
 

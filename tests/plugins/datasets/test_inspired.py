@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -303,38 +304,42 @@ def test_context_errors_name_line_and_column(tmp_path, row, message):
         read_prefixes(file, "x")
 
 
+@pytest.fixture(scope="module")
+def real():
+    """`load` for the real files, which are read once."""
+    return cache(partial(load, Path(REAL or ".") / "inspired2"))
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not REAL, reason="HARNESS_DATA is not set")
 class TestRealFiles:
-    folder = Path(REAL or ".") / "inspired2"
-
     @pytest.mark.parametrize(("form", "repeated"), [("tsv", 14), ("json", 13)])
-    def test_test_rows(self, form, repeated):
+    def test_test_rows(self, real, form, repeated):
         # One cell of the TSV names a film more than the JSON does.
-        split = load(self.folder, form=form)
+        split = real(form=form)
         assert len(split.scenarios) == 117
         assert len({row.source for row in split.scenarios}) <= 39
         assert any(f"in {repeated} rows a target" in note for note in split.notes)
 
-    def test_validation_and_training(self):
-        split = load(self.folder, "validation")
+    def test_validation_and_training(self, real):
+        split = real("validation")
         assert len(split.scenarios) == 309
         assert len(split.training) == 696
-        assert load(self.folder, "train").scenarios[0].id == "train-0:2"
-        assert len(load(self.folder, "train").scenarios) == 1447  # one per row of the context file
+        assert real("train").scenarios[0].id == "train-0:2"
+        assert len(real("train").scenarios) == 1447  # one per row of the context file
         assert "0 of its dialogues are also in validation or test and were left out" in split.notes
 
-    def test_turns_alternate(self):
+    def test_turns_alternate(self, real):
         for split in ("validation", "test", "train"):
-            for dialogue in {row.source: row for row in load(self.folder, split).scenarios}.values():
+            for dialogue in {row.source: row for row in real(split).scenarios}.values():
                 roles = [message.role for message in dialogue.context]
                 assert all(a != b for a, b in pairwise(roles))
 
-    def test_metadata_join(self):
-        catalogue = load(self.folder).catalogue
+    def test_metadata_join(self, real):
+        catalogue = real().catalogue
         assert len(catalogue) == 1503
         known = {facet: sum(facet in item.attributes for item in catalogue) for facet in ("genre", "director", "star")}
         assert min(known.values()) > 0.8 * len(catalogue)
-        alone = load(self.folder, train="none", metadata=False).catalogue
+        alone = real(train="none", metadata=False).catalogue
         # 518 spellings of titles in the two files, and the titles that only the dialogues' film lists hold.
         assert 512 <= len(alone) <= 560

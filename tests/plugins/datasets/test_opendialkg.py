@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,12 @@ def test_missing_folder_says_how_to_get_it_and_unknown_splits_are_refused(tmp_pa
         load(write(tmp_path), "valid")
 
 
+@pytest.fixture(scope="module")
+def real():
+    """`load` for the real files, which are read once."""
+    return cache(partial(load, Path(REAL or ".") / "opendialkg"))
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not REAL, reason="HARNESS_DATA is not set")
 class TestRealFiles:
@@ -201,8 +208,8 @@ class TestRealFiles:
         ("name", "rows", "dialogues", "repeated"),
         [("train", 4207, 3076, 1506), ("validation", 1174, 1111, 444), ("test", 1085, 1013, 395)],
     )
-    def test_counts(self, name, rows, dialogues, repeated):
-        split = load(self.folder, name)
+    def test_counts(self, real, name, rows, dialogues, repeated):
+        split = real(name)
         assert len(split.scenarios) == rows
         assert len({scenario.source for scenario in split.scenarios}) == dialogues
         assert len(split.training) == 3076
@@ -210,12 +217,12 @@ class TestRealFiles:
         mentioned = [set(s.need.targets) & set(Conversation(s.context).mentioned) for s in split.scenarios]
         assert sum(map(bool, mentioned)) == repeated
 
-    def test_all_training_turns(self):
-        split = load(self.folder, "train", drop_train_overlap=False, catalogue="id2info")
+    def test_all_training_turns(self, real):
+        split = real("train", drop_train_overlap=False, catalogue="id2info")
         assert (len(split.scenarios), len(split.training), len(split.catalogue)) == (5490, 4054, 3672)
 
-    def test_mentioned_items_are_the_record_s_item_entities(self):
-        split = load(self.folder)
+    def test_mentioned_items_are_the_record_s_item_entities(self, real):
+        split = real()
         ids = {item.title: item.id for item in split.catalogue}
         with (self.folder / "test_data_processed.jsonl").open(encoding="utf-8") as lines:
             records = [json.loads(line) for line in lines]
@@ -225,11 +232,11 @@ class TestRealFiles:
             assert [m.text for m in scenario.context] == record["context"]
             assert scenario.context[-1].role == "seeker"
 
-    def test_repeating_what_was_mentioned_hits_a_third(self):
+    def test_repeating_what_was_mentioned_hits_a_third(self, real):
         """The floor that every published single-turn score must be read against: most recent mention first."""
         hits = {1: 0, 10: 0}
         labels = 0
-        for scenario in load(self.folder).scenarios:
+        for scenario in real().scenarios:
             flat = [item for message in scenario.context for item in message.items]
             ranked = list(dict.fromkeys(reversed(flat)))
             labels += len(scenario.need.targets)
@@ -239,5 +246,5 @@ class TestRealFiles:
         assert hits[1] / labels == pytest.approx(0.33, abs=0.005)
         assert hits[10] / labels == pytest.approx(0.345, abs=0.005)
 
-    def test_a_third_of_the_rows_are_about_books(self):
-        assert any(note.startswith("394 of the rows are about books") for note in load(self.folder).notes)
+    def test_a_third_of_the_rows_are_about_books(self, real):
+        assert any(note.startswith("394 of the rows are about books") for note in real().notes)

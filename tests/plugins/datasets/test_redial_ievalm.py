@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -197,13 +198,19 @@ def test_the_catalogue_is_the_published_candidate_list(tmp_path):
 REAL = Path(os.environ.get("HARNESS_DATA", "/nowhere")) / "redial_ievalm"
 
 
+@pytest.fixture(scope="module")
+def real():
+    """`load` for the real files, which are read once."""
+    return cache(partial(load, REAL))
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs redial_ievalm in $HARNESS_DATA")
-def test_real_test_rows_and_the_repetition_shortcut():
+def test_real_test_rows_and_the_repetition_shortcut(real):
     """The counts are those of the published files as counted from their raw records."""
     rows = [json.loads(line) for line in (REAL / "test_data_processed.jsonl").open(encoding="utf-8")]
     items = {film["name"] for film in json.loads((REAL / "id2info.json").read_text()).values()}
-    loaded = load(REAL)
+    loaded = real()
     names = {i.id: i.title if i.year is None else f"{i.title} ({i.year})" for i in loaded.catalogue}
     assert len(loaded.scenarios) == len(rows) == 2846
     assert len(loaded.catalogue) == 6576
@@ -227,10 +234,10 @@ def test_real_test_rows_and_the_repetition_shortcut():
 
 @pytest.mark.realdata
 @pytest.mark.skipif(not (REAL.is_dir() and (REAL.parent / "redial").is_dir()), reason="needs both forms in $HARNESS_DATA")
-def test_roles_and_targets_agree_with_the_raw_dialogues():
+def test_roles_and_targets_agree_with_the_raw_dialogues(real):
     """iEvaLM's records and our own cutting of the raw files are two independent derivations of the same turns."""
     raw = {s.id: s for s in Redial(RawOptions(path=str(REAL.parent / "redial"))).load("test").scenarios}
-    loaded = load(REAL)
+    loaded = real()
     same_targets = 0
     for scenario in loaded.scenarios:
         other = raw[scenario.id]
