@@ -1,8 +1,9 @@
-"""Two scored runs side by side, paired on the scenarios that both have."""
+"""Scored runs side by side, paired on the scenarios that both of a pair have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +12,9 @@ from harness.api import Unscored
 from harness.errors import DataError, UsageError
 from harness.statistics import (
     RESAMPLES,
+    TIE,
     cohen_dz,
+    holm,
     paired_bootstrap,
     paired_permutation,
     win_tie_loss,
@@ -90,6 +93,75 @@ def paired_gain(
         only_a=len(means_a) - len(shared),
         only_b=len(means_b) - len(shared),
     )
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Runs number `a` and `b` compared; `p_holm` is None where there was nothing to test."""
+
+    a: int
+    b: int
+    comparison: Comparison
+    p_holm: float | None = None
+
+
+def every_pair(
+    rows: Sequence[Sequence[Row]], metrics: Mapping[str, bool], *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Pair]:
+    """All pairs of runs on all metrics (name -> higher is better), p corrected over all of them together (Holm 1979)."""
+    found = [
+        Pair(a, b, paired_gain(rows[a], rows[b], name, higher_is_better=higher, resamples=resamples, seed=seed))
+        for name, higher in metrics.items()
+        for a, b in itertools.combinations(range(len(rows)), 2)
+    ]
+    tested = [n for n, pair in enumerate(found) if isinstance(pair.comparison.p, float)]
+    corrected = holm([p for pair in found if isinstance(p := pair.comparison.p, float)])
+    for n, p in zip(tested, corrected, strict=True):
+        found[n] = msgspec.structs.replace(found[n], p_holm=p)
+    return found
+
+
+def need_comparable(names: Sequence[str], summaries: Sequence[Mapping[str, Any]], *, any_simulator: bool = False) -> None:
+    """Raises UsageError for runs whose numbers mean different things. `names` are what the message calls them."""
+    keys = ["dataset", "split", "variant", "data_hash", "preset", "protocol", *([] if any_simulator else ["simulator"])]
+    first = summaries[0]
+    for name, summary in zip(names, summaries, strict=True):
+        for key in keys:
+            if summary["run"][key] != first["run"][key]:
+                hint = "; --any-simulator allows that" if key == "simulator" else ""
+                raise UsageError(
+                    f"{names[0]} and {name} differ in {key} ({first['run'][key]} and {summary['run'][key]}): no pairs{hint}"
+                )
+        for key in ("k", "max_turns", "success_k", "read_at"):
+            if summary["protocol"][key] != first["protocol"][key]:
+                raise UsageError(f"{names[0]} and {name} differ in {key}: their numbers mean different things")
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A scenario's scores in all runs (mean over trials), and how far apart the best and the worst are."""
+
+    scenario: str
+    values: tuple[float, ...]
+
+    @property
+    def spread(self) -> float:
+        return max(self.values) - min(self.values)
+
+
+def most_different(rows: Sequence[Iterable[Row]], metric: str, count: int) -> list[Difference]:
+    """The scenarios whose scores lie farthest apart, of those that every run scored.
+
+    The run with the highest score changes from one to the next as long as there are such scenarios: a run that wins mostly
+    would else fill the list. Scenarios that are equally far apart come in the order of their ids.
+    """
+    means = [_by_scenario(run, metric) for run in rows]
+    shared = set.intersection(*(set(run) for run in means)) if means else set()
+    apart = [Difference(s, tuple(run[s][1] for run in means)) for s in sorted(shared)]
+    apart = sorted((d for d in apart if d.spread > TIE), key=lambda d: -d.spread)
+    led: dict[int, list[Difference]] = {n: [] for n in range(len(means))}
+    for difference in apart:
+        led[difference.values.index(max(difference.values))].append(difference)
+    rounds = itertools.zip_longest(*led.values())
+    return list(itertools.islice((d for each in rounds for d in each if d is not None), count))
 
 
 def _mean(values: list[float]) -> float | Unscored:

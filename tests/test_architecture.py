@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {"harness": ROOT / "harness", "harness_plugins": ROOT / "plugins"}
-HEAVY = {"torch", "transformers", "datasets", "sklearn", "openai", "ray", "trl", "peft", "accelerate", "bm25s", "plotly"}
+HEAVY = {"torch", "transformers", "datasets", "sklearn", "openai", "ray", "trl", "peft", "accelerate", "bm25s", "matplotlib"}
 STANDARD = __import__("sys").stdlib_module_names
 
 # What the pure modules may import of ours; a module that is missing here is bound by the rules below alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from harness.cli.arguments import json_option, judge_options
 Examples:
   harness compare runs/hybrid runs/bm25
   harness compare runs/a runs/b runs/c --metric ndcg@10 --metric sr       every pair, Holm-corrected
+  harness compare runs/a runs/b --differ 10                               ten dialogues that differ most, side by side
+  harness compare runs/a runs/b --html ab.html                            a page with plots and all dialogues side by side
   harness compare runs/a runs/b --judge openai:gpt-4o-mini                and which of the two a judge prefers
 """,
 )
@@ -23,6 +26,17 @@ Examples:
 @click.option("--metric", "metrics", metavar="NAME[@K]", multiple=True, help="Metrics to compare.  [default: the headline]")
 @click.option(
     "--any-simulator", is_flag=True, help="Compare runs with different simulators (to compare simulators, not recommenders)."
+)
+@click.option(
+    "--differ",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Show the N scenarios that differ most in the first metric, their dialogues side by side.",
+)
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write a page of these runs."
 )
 @judge_options("--judge", "Also ask this language model which of two runs is better: openai:MODEL, ...")
 @click.option(
@@ -34,6 +48,8 @@ def command(
     folders: tuple[Path, ...],
     metrics: tuple[str, ...],
     any_simulator: bool,
+    differ: int,
+    page: Path | None,
     judge: str | None,
     judge_metric: str,
     quiet: bool,
@@ -41,7 +57,8 @@ def command(
     **said: Any,
 ) -> int:
     """Compare runs pairwise: mean difference with 95 % CI, p (sign-flip permutation by source dialogue, Holm-corrected over all
-    pairs and metrics), effect size, and wins, ties and losses by scenario.
+    pairs and metrics), effect size, and wins, ties and losses by scenario; curves over the turns; and the scenarios that differ
+    most, with their dialogues side by side.
 
     With --judge a language model reads both dialogues of every scenario, in both orders: a win needs both verdicts, all else is
     a tie. That takes two questions per pair.
@@ -49,12 +66,15 @@ def command(
     import msgspec
 
     from harness.cli.judges import asking_of, judge_choice, stopped_line
+    from harness.cli.output import page_written
     from harness.cli.preferring import judged, preference_text
-    from harness.comparison import paired_gain
+    from harness.comparison import every_pair, most_different, need_comparable
     from harness.errors import BudgetExceeded, UsageError
+    from harness.registry import Registry
+    from harness.report.compared import comparison_text, curves_text, differences_text
+    from harness.report.html import write_report
     from harness.report.rows import read_rows
-    from harness.report.text import comparison_text
-    from harness.statistics import holm
+    from harness.report.transcripts import background
     from harness.store import read_summary
 
     if len(folders) < 2:
@@ -62,7 +82,7 @@ def command(
     if judge_choice(judge, said, "--judge") is not None and len(folders) != 2:
         raise UsageError("--judge compares two runs: name two folders")
     summaries = [read_summary(folder) for folder in folders]
-    _comparable(folders, summaries, any_simulator)
+    need_comparable([str(folder) for folder in folders], summaries, any_simulator=any_simulator)
     rows = [read_rows(folder) for folder in folders]
     names = list(metrics) or [line["name"] for line in summaries[0]["headline"]]
     for name in names:
@@ -71,17 +91,16 @@ def command(
                 raise UsageError(f"{folder} has no metric {name!r}; add it with: harness score {folder} --metric {name}")
             if summary["metrics"][name]["level"] == "run":
                 raise UsageError(f"{name} is one number per run: it has no scenarios to pair")
-    results = [
-        (a, b, paired_gain(rows[a], rows[b], name, higher_is_better=summaries[a]["metrics"][name]["higher_is_better"]))
-        for name in names
-        for a in range(len(folders))
-        for b in range(a + 1, len(folders))
-    ]
-    tested = [n for n, (_, _, c) in enumerate(results) if isinstance(c.p, float)]
-    corrected = dict(zip(tested, holm([results[n][2].p for n in tested]), strict=True))  # type: ignore[misc]
+    pairs = every_pair(rows, {name: summaries[0]["metrics"][name]["higher_is_better"] for name in names})
+    different = most_different(rows, names[0], differ)
     lines: list[dict[str, Any]] = [
-        {"a": str(folders[a]), "b": str(folders[b]), **msgspec.to_builtins(c), "p_holm": corrected.get(n, "unscored")}
-        for n, (a, b, c) in enumerate(results)
+        {
+            "a": str(folders[pair.a]),
+            "b": str(folders[pair.b]),
+            **msgspec.to_builtins(pair.comparison),
+            "p_holm": "unscored" if pair.p_holm is None else pair.p_holm,
+        }
+        for pair in pairs
     ]
     preference = None
     if judge is not None:
@@ -91,29 +110,18 @@ def command(
             click.echo(stopped_line(error, asking_of(said)), err=True)
             return 1
         lines.append({"a": str(folders[0]), "b": str(folders[1]), **msgspec.to_builtins(preference), "judge": by})
+    if page is not None:
+        page_written(page, write_report(Registry(), folders, page), quiet=quiet or as_json)
     if as_json:
         click.echo(msgspec.json.encode(lines).decode())
         return 0
     titles = [f"{s['run']['recommender']} x {s['run']['simulator']}" for s in summaries]
-    click.echo(comparison_text(titles, folders, results, corrected))
+    parts = [comparison_text(titles, folders, pairs), curves_text(summaries, names)]
     if preference is not None:
-        click.echo(f"\n{preference_text(preference, by)}")
+        parts.append(preference_text(preference, by))
+    if differ:
+        known = background(Registry(), folders[0])
+        width = max(80, shutil.get_terminal_size((110, 24)).columns)
+        parts.append(differences_text(names[0], different, folders, known, width=width))
+    click.echo("\n\n".join(part for part in parts if part))
     return 0
-
-
-def _comparable(folders: tuple[Path, ...], summaries: list[dict[str, Any]], any_simulator: bool) -> None:
-    """Raises UsageError for runs whose numbers mean different things."""
-    from harness.errors import UsageError
-
-    keys = ["dataset", "split", "variant", "data_hash", "preset", "protocol", *([] if any_simulator else ["simulator"])]
-    first = summaries[0]["run"]
-    for folder, summary in zip(folders, summaries, strict=True):
-        for key in keys:
-            if summary["run"][key] != first[key]:
-                hint = "; --any-simulator allows that" if key == "simulator" else ""
-                raise UsageError(
-                    f"{folders[0]} and {folder} differ in {key} ({first[key]} and {summary['run'][key]}): no pairs{hint}"
-                )
-        for key in ("k", "max_turns", "success_k", "read_at"):
-            if summary["protocol"][key] != summaries[0]["protocol"][key]:
-                raise UsageError(f"{folders[0]} and {folder} differ in {key}: their numbers mean different things")

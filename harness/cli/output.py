@@ -52,6 +52,12 @@ def size(count: int) -> str:
     return f"{value:.1f} TB"
 
 
+def page_written(path: object, count: int, *, quiet: bool = False) -> None:
+    """Says on standard error where a page lies."""
+    if not quiet:
+        click.echo(f"written to {path} ({size(count)}); it holds the dialogues: mind the data set's licence", err=True)
+
+
 def print_json(content: Any) -> None:
     """Indented JSON on standard output."""
     click.echo(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
