@@ -50,15 +50,17 @@ def key(item_id: str, title: str) -> str:
 
 
 def with_popularity(vectors: Vectors, mentions: Scores) -> Vectors:
-    """One more dimension: log(1 + mentions in training), standardised over the items that have vectors."""
+    """One more dimension of what is found: log(1 + mentions in training), standardised over the items that have vectors. It is 0
+    in what is given: to name a popular item asks for no popular one."""
     known = np.abs(vectors.found).sum(1) > 0
     logs = np.log1p(mentions)
     mean, spread = (logs[known].mean(), logs[known].std()) if known.any() else (0.0, 1.0)
     column = np.where(known, (logs - mean) / max(float(spread), 1e-6), 0.0).astype(np.float32)[:, None]
+    nothing = np.zeros_like(column)
     return Vectors(
-        np.concatenate([vectors.given, column], axis=1),
-        np.concatenate([vectors.found, column], axis=1),
-        np.concatenate([vectors.folds, np.broadcast_to(column, (len(vectors.folds), *column.shape))], axis=2),
+        np.concatenate([vectors.given, nothing], axis=1),
+        np.concatenate([vectors.found, column * 0.3], axis=1),
+        np.concatenate([vectors.folds, np.broadcast_to(nothing, (len(vectors.folds), *column.shape))], axis=2),
     )
 
 

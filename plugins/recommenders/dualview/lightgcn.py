@@ -60,7 +60,8 @@ def _normalised(rows: NDArray[np.int64], columns: NDArray[np.int64], dialogues: 
     ends = np.concatenate([[rows, dialogues + columns], [dialogues + columns, rows]], axis=1)
     values = torch.from_numpy(np.concatenate([value, value]).astype(np.float32))
     nodes = dialogues + items
-    return torch.sparse_coo_tensor(torch.from_numpy(ends), values, (nodes, nodes)).coalesce()
+    graph = torch.sparse_coo_tensor(torch.from_numpy(ends), values, (nodes, nodes), check_invariants=False)
+    return graph.coalesce()
 
 
 def _propagated(graph: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:

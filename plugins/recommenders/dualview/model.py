@@ -92,14 +92,15 @@ class TokenVectors(nn.Module):
     def __init__(self, vocabulary: Vocabulary, tokens: Tokens, size: int) -> None:
         super().__init__()
         words, values = tokens.first_value, tokens.known
-        self.words = nn.Parameter(torch.randn(words, size) * (0.3 / size**0.5))
+        self.words = nn.Parameter(torch.randn(words, size) * (0.1 / size**0.5))
         self.values = nn.Parameter(torch.zeros(values, size))
         self.word_weights = nn.Parameter(torch.zeros(words))
         self.value_weights = nn.Parameter(torch.zeros(values))
         self.facet_scale = nn.Parameter(torch.ones(len(vocabulary.facets) + 1))
         self.register_buffer("base", torch.from_numpy(hash_vectors(tokens.keys, size)), persistent=False)
         self.register_buffer("facet", torch.from_numpy(tokens.facet), persistent=False)
-        self.register_buffer("rarity", torch.from_numpy(np.concatenate([np.zeros(words, np.float32), tokens.rarity])), False)
+        rarity = np.log(np.maximum(tokens.rarity, 0.1))  # a weight of rarity^1 is the usual idf
+        self.register_buffer("rarity", torch.from_numpy(np.concatenate([np.zeros(words, np.float32), rarity])), False)
 
     def forward(self, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(tokens, size) vectors and (tokens,) log-weights. `keep` (values,) of 0 and 1 drops what training has added to some
@@ -123,10 +124,12 @@ class Pool(nn.Module):
         self.scale = nn.Parameter(scale)
         start = torch.zeros(CONTEXTS)
         start[:VALUE_FIRST] = -1.0
+        # What was asked for before an earlier recommendation was about that one.
+        start[VALUE_FIRST:ITEM_FIRST] = torch.tensor([0.0, -2.0, -2.3, -3.0]).repeat_interleave(4)
         start[ITEM_VALUE + 1 :] = -2.0
         self.bias = nn.Parameter(start)
         self.by_facet = nn.Parameter(torch.zeros(facets + 1, 3))  # stated: wanted, unwanted; held by an item
-        self.by_rarity = nn.Parameter(torch.zeros(facets + 1, 3))
+        self.by_rarity = nn.Parameter(torch.tensor([1.0, 1.0, 0.0]).repeat(facets + 1, 1))
         self.age = nn.Parameter(torch.zeros(AGES))
 
     def forward(self, batch: Batch, table: Tensor, weights: Tensor, tokens: TokenVectors) -> Tensor:
@@ -134,7 +137,7 @@ class Pool(nn.Module):
         value = (batch.contexts >= VALUE_FIRST) & (batch.contexts <= ITEM_VALUE)
         facet = tokens.facet[(batch.tokens - len(tokens.words)).clamp(min=0)] if len(tokens.facet) else batch.tokens * 0
         use = torch.where(batch.contexts >= ITEM_FIRST, 2, batch.contexts % 2)
-        log = log + value * (self.by_facet[facet, use] + self.by_rarity[facet, use] * tokens.rarity[batch.tokens] * 0.2)
+        log = log + value * (self.by_facet[facet, use] + self.by_rarity[facet, use] * tokens.rarity[batch.tokens])
         vectors = table[batch.tokens] * self.scale[batch.contexts] * log.clamp(max=4.0).exp()[:, None]
         return vectors.new_zeros(batch.count, vectors.shape[1]).index_add(0, batch.of, vectors)
 
@@ -157,22 +160,30 @@ class Residual(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of one vector per row over a set of others: each is projected once, however many rows look at it."""
+    """Multi-head attention of one vector per row over a set of others: each is projected once, however many rows look at it.
+
+    It starts from a mean that the scores' offsets alone weigh.
+    """
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value, self.out = (nn.Linear(size, size) for _ in range(4))
+        for linear in (self.value, self.out):
+            nn.init.eye_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        nn.init.normal_(self.query.weight, std=0.1 / size**0.5)
 
-    def forward(self, e: Tensor, given: Tensor, index: Tensor, absent: Tensor) -> Tensor:
-        """`given` (n, size), `index` (rows, slots) into it, `absent` (rows, slots); each row needs one that is there."""
+    def forward(self, e: Tensor, given: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
+        """`given` (n, size), `index` (rows, slots) into it, `offsets` (rows, slots) added to the scores: -inf for an empty slot;
+        each row needs one that is not."""
         rows, size = e.shape
         query = self.query(e).view(rows, self.heads, -1)
         keys, values = (
             project(given)[index].view(rows, -1, self.heads, size // self.heads) for project in (self.key, self.value)
         )
         scores = torch.einsum("rhd,rshd->rhs", query, keys) / (size // self.heads) ** 0.5
-        shares = scores.masked_fill(absent[:, None], -torch.inf).softmax(2)
+        shares = (scores + offsets[:, None]).softmax(2)
         out: Tensor = self.out(torch.einsum("rhs,rshd->rhd", shares, values).reshape(rows, size))
         return out
 
@@ -180,16 +191,26 @@ class CrossAttention(nn.Module):
 class Fusion(nn.Module):
     """e and a set of collaborative vectors -> z: gated cross-attention, or a concatenation with their mean."""
 
-    def __init__(self, size: int, heads: int, kind: str) -> None:
+    def __init__(self, size: int, heads: int, kind: str, offsets: Sequence[float]) -> None:
+        """`offsets` start how much the null token and then each kind of vector is looked at."""
         super().__init__()
         self.null = nn.Parameter(torch.randn(size) * 0.02)
+        self.offsets = nn.Parameter(torch.tensor(offsets))
         self.attention = CrossAttention(size, heads) if kind == "cross-attention" else None
         self.gate = nn.Linear(2 * size, size)
+        if self.attention is None:  # it starts as the sum
+            nn.init.eye_(self.gate.weight[:, :size])
+            nn.init.eye_(self.gate.weight[:, size:])
+            nn.init.zeros_(self.gate.bias)
+        else:
+            nn.init.normal_(self.gate.weight, std=0.1 / size**0.5)
+            nn.init.constant_(self.gate.bias, 2.0)
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, e: Tensor, given: Tensor, index: Tensor, absent: Tensor) -> Tensor:
-        """`given` (n, size), `index` and `absent` (rows, slots): which of them belong to a row, and which slots are empty. The
-        null token is always among what is attended to; in a concatenation it stands in for an empty set."""
+    def forward(self, e: Tensor, given: Tensor, index: Tensor, absent: Tensor, kinds: Tensor) -> Tensor:
+        """`given` (n, size), `index` and `absent` (rows, slots): which of them belong to a row, and which slots are empty;
+        `kinds` (rows, slots) from 0. The null token is always among what is attended to; in a concatenation it stands in for an
+        empty set."""
         given = torch.cat([given, self.null[None]])
         index = torch.where(absent, len(given) - 1, index)
         if self.attention is None:
@@ -199,7 +220,9 @@ class Fusion(nn.Module):
             joined: Tensor = self.norm(self.gate(torch.cat([e, torch.where(alone, self.null, mean)], dim=1)))
             return joined
         null = index.new_full((len(e), 1), len(given) - 1)
-        found = self.attention(e, given, torch.cat([null, index], 1), torch.cat([absent.new_zeros(len(e), 1), absent], 1))
+        offsets = torch.where(absent, -torch.inf, self.offsets[kinds + 1])
+        offsets = torch.cat([self.offsets[:1].expand(len(e), 1), offsets], dim=1)
+        found = self.attention(e, given, torch.cat([null, index], dim=1), offsets)
         gate = torch.sigmoid(self.gate(torch.cat([e, found], dim=1)))
         out: Tensor = self.norm(e + gate * found)
         return out
@@ -219,14 +242,25 @@ class DualView(nn.Module):
         self.given, self.found = nn.Linear(shape.item_size, size), nn.Linear(shape.item_size, size)
         self.kind = nn.Parameter(torch.zeros(len(MENTION_KINDS), SEGMENTS, size))
         sign = torch.ones(len(MENTION_KINDS), SEGMENTS)
-        sign[1], sign[3] = -1.0, -0.3
+        sign[1], sign[3] = -0.5, -0.3
         self.sign = nn.Parameter(sign)
         self.reaction = nn.Linear(size, 1, bias=False)
-        self.query_fusion = Fusion(size, shape.heads, shape.fusion)
-        self.item_fusion = Fusion(size, shape.heads, shape.fusion)
+        # Lists that were turned down are long and say little; an item's own vector says more than its neighbours'.
+        self.query_fusion = Fusion(size, shape.heads, shape.fusion, (-1.0, 0.0, 0.0, 0.0, -3.0))
+        self.item_fusion = Fusion(size, shape.heads, shape.fusion, (-2.0, 2.0, -1.0))
+        self._as_collaborative()
         self.query_last = Residual(size, dropout)
         self.align_text, self.align_item = nn.Linear(size, size, bias=False), nn.Linear(shape.item_size, size, bias=False)
         self.outside = nn.Linear(shape.encoder_size, size, bias=False) if shape.encoder_size else None
+
+    def _as_collaborative(self) -> None:
+        """Start where the product of a given and a found vector is the collaborative method's own score, as far as they fit."""
+        with torch.no_grad():
+            nn.init.orthogonal_(self.given.weight)
+            self.given.weight.mul_(0.6 * self.shape.size**0.5)
+            self.found.weight.copy_(self.given.weight)
+            for linear in (self.given, self.found):
+                nn.init.zeros_(linear.bias)
 
     def table(self, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Token vectors and log-weights, made once per step."""
@@ -254,10 +288,11 @@ class DualView(nn.Module):
         of, slot = batch.mentions_of[keep], batch.slots[keep]
         width = int(slot.max()) + 1 if len(slot) else 0
         index, absent = torch.zeros(len(e), width, dtype=torch.long), torch.ones(len(e), width, dtype=torch.bool)
-        index[of, slot], absent[of, slot] = keep.nonzero()[:, 0], False
+        kinds = torch.zeros_like(index)
+        index[of, slot], absent[of, slot], kinds[of, slot] = keep.nonzero()[:, 0], False, batch.kinds[keep]
         sign = self.sign[batch.kinds, batch.segments] + self._reactions(batch, table)
         signed = self.given(given) * sign[:, None] + self.kind[batch.kinds, batch.segments]
-        z = self.query_last(self.query_fusion(e, signed, index, absent))
+        z = self.query_last(self.query_fusion(e, signed, index, absent, kinds))
         return F.normalize(z, dim=1)
 
     def items(self, e: Tensor, found: Tensor, index: Tensor) -> Tensor:
@@ -268,7 +303,8 @@ class DualView(nn.Module):
         absent = (some.abs().sum(1) == 0)[place]
         if self.shape.views == "semantic":
             absent = torch.ones_like(absent)
-        return F.normalize(self.item_fusion(e, self.found(some), place, absent), dim=1)
+        kinds = (torch.arange(index.shape[1]) > 0).long().expand_as(index)  # its own, others'
+        return F.normalize(self.item_fusion(e, self.found(some), place, absent, kinds), dim=1)
 
     def _reactions(self, batch: Batch, table: tuple[Tensor, Tensor]) -> Tensor:
         """What the words about a mention add to its sign, in -1..1 each way; 0 where nothing was said."""

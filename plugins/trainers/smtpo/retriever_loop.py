@@ -167,14 +167,15 @@ class Loop:
         targets = np.array([row.target for row in rows])
         hard = np.array([rng.sample(list(self.mined[n]), s.hard) for n in numbers]).reshape(len(rows), s.hard)
         pool = self._pool(targets, draw)
+        if len(pool) == len(self.catalogue):
+            hard = hard[:, :0]  # all of them are negatives already
         everything = np.unique(np.concatenate([pool, targets, hard.ravel()]))
-        place = {int(row): at for at, row in enumerate(everything)}
         cold = draw.random(len(everything)) < s.cold
         batch_of_items = self._items(everything)
         texts = self.model.texts(batch_of_items, table, items=True, outside=self._outside_items(everything))
         vectors = self.model.items(texts, self.found, torch.from_numpy(self.held.beside(everything, cold)))
 
-        shared = torch.tensor([place[int(row)] for row in pool])
+        shared = torch.from_numpy(np.searchsorted(everything, pool))
         banned = np.zeros((len(rows), len(pool)), dtype=bool)
         hard_banned = np.zeros(hard.shape, dtype=bool)
         where = {int(row): at for at, row in enumerate(pool)}
@@ -184,12 +185,12 @@ class Loop:
             hard_banned[at] = [int(r) in row.spared for r in hard[at]]
         loss = info_nce(
             queries,
-            vectors[[place[int(row)] for row in targets]],
+            vectors[torch.from_numpy(np.searchsorted(everything, targets))],
             vectors[shared],
             torch.from_numpy(banned),
             tau=s.tau,
-            hard=vectors[[[place[int(r)] for r in own] for own in hard]] if s.hard else None,
-            hard_banned=torch.from_numpy(hard_banned | in_pool) if s.hard else None,
+            hard=vectors[torch.from_numpy(np.searchsorted(everything, hard))] if hard.size else None,
+            hard_banned=torch.from_numpy(hard_banned | in_pool) if hard.size else None,
             log_chance=self._log_chance(pool, len(rows)),
         )
         if s.alignment and s.views == "both":
