@@ -23,6 +23,10 @@ class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `schema` is a JSON schema that the answer must follow, where the backend can hold the model to it; `seed` is used where the
     backend samples (temperature > 0).
+
+    `pattern` is a regular expression that the whole answer must match. A backend that can't hold the model to it raises
+    LlmError: unlike a schema it is never left away. Write it in what all regular-expression dialects share: literals, classes,
+    groups `(?:...)`, alternatives, counts. A request has a schema or a pattern, not both.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -32,6 +36,7 @@ class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     stop: tuple[str, ...] = ()
     seed: int = 0
     schema: dict[str, Any] | None = None
+    pattern: str | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, omit_defaults=True):

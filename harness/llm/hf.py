@@ -39,7 +39,7 @@ class HfModel:
 
     That holds for float32 (see `hf_engine.Engine`); bfloat16 and float16 round too coarsely: there, a text may differ when it
     is computed in another company. `top_k`, penalties and the like of a model's generation configuration are not applied, and
-    a request's JSON schema isn't enforced.
+    a request's JSON schema isn't enforced. A request's pattern is (extra `constrain`).
 
     The constructor looks at the files (LlmError if they can't be used) and may download them. The weights are read by `load`,
     or by the first question.

@@ -14,6 +14,7 @@ import torch
 from harness.llm import hf_cache, hf_sampling
 from harness.llm.api import LlmError
 from harness.llm.hf_load import HfOptions, Loaded
+from harness.llm.hf_pattern import Guide, allowed
 from harness.llm.hf_prefix import BLOCK, Beginning, PrefixStore, common
 from harness.llm.hf_prompt import Prompter
 
@@ -35,8 +36,10 @@ SMALL = 1_024
 class Row:
     """One answer in the making."""
 
-    def __init__(self, prompt: list[int], limit: int, stops: Sequence[str], rule: hf_sampling.Rule) -> None:
-        self.prompt, self.limit, self.stops, self.rule = prompt, limit, stops, rule
+    def __init__(
+        self, prompt: list[int], limit: int, stops: Sequence[str], rule: hf_sampling.Rule, guide: Guide | None = None
+    ) -> None:
+        self.prompt, self.limit, self.stops, self.rule, self.guide = prompt, limit, stops, rule, guide
         self.said: list[int] = []
         self.text: str | None = None
         self.finish: str | None = None
@@ -198,10 +201,13 @@ class Engine:
         ends = self._loaded.end_tokens
         for row, token in zip(rows, tokens.tolist(), strict=True):
             row.said.append(token)
+            complete = row.guide is not None and token not in ends and row.guide.take(token)
             if token in ends:
                 row.finish, row.text = "stop", self._prompter.text(row.said[:-1])
             elif row.stops and (text := self._prompter.stopped(row.said, row.stops)) is not None:
                 row.finish, row.text = "stop", text
+            elif complete:
+                row.finish, row.text = "stop", self._prompter.text(row.said)
             elif len(row.said) >= row.limit:
                 row.finish, row.text = "length", self._prompter.text(row.said)
         return tokens[:, None]
@@ -216,7 +222,8 @@ class Engine:
         """
         sampled = [n for n, row in enumerate(rows) if row.rule.generator is not None]
         gumbel = hf_sampling.noise([rows[n].rule for n in sampled], logits) if sampled else None
-        tokens, unsure = self._pick(rows, logits, sampled, gumbel)
+        may = allowed([row.guide for row in rows], logits)
+        tokens, unsure = self._pick(rows, logits, may, sampled, gumbel)
         self.choices += len(rows)
         for n in unsure.nonzero()[:, 0].tolist():
             alone = self._alone(rows[n]) if self._loaded.exact else logits[n : n + 1]
@@ -225,7 +232,8 @@ class Engine:
                     "its logits are no numbers: the weights are broken, or the number format overflows (try dtype=float32)"
                 )
             own = [sampled.index(n)] if n in sampled else []
-            tokens[n] = self._pick([rows[n]], alone, [0] * len(own), gumbel[own] if gumbel is not None else None)[0][0]
+            own_may = None if may is None else may[n : n + 1]
+            tokens[n] = self._pick([rows[n]], alone, own_may, [0] * len(own), None if gumbel is None else gumbel[own])[0][0]
         return tokens
 
     def _alone(self, row: Row) -> torch.Tensor:
@@ -235,9 +243,17 @@ class Engine:
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         return hf_cache.logits(self._loaded, ids, torch.ones_like(ids), positions, None)[:, -1]
 
-    def _pick(self, rows: Sequence[Row], logits: Any, sampled: Sequence[int], gumbel: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Choices and doubts, both [rows]. Where the model isn't exact, only rows with NaN are in doubt."""
+    def _pick(
+        self, rows: Sequence[Row], logits: Any, may: Any, sampled: Sequence[int], gumbel: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Choices and doubts, both [rows], among the tokens that `may` allows [rows, vocabulary] (None: all).
+
+        Where the model isn't exact, only rows with NaN are in doubt. What rounding moves is a part of all logits, so the margin
+        is taken before any is ruled out.
+        """
         margin = logits.abs().amax(-1) * (MARGIN if self._loaded.exact else 0.0)
+        if may is not None:
+            logits = logits.masked_fill(~may, -float("inf"))
         if not sampled:
             return hf_sampling.largest(logits, margin)
         index = torch.tensor(sampled, device=logits.device)

@@ -129,12 +129,14 @@ class _Desk:
         import torch
 
         from harness.llm.hf_engine import Engine
+        from harness.llm.hf_pattern import Patterns
 
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self._name, self._loaded, self._options = name, loaded, options
         self._prompter = Prompter(name, loaded.tokenizer, options.thinking)
         self._engine = Engine(loaded, self._prompter, options)
+        self._patterns = Patterns(name, loaded)
         self._waiting: collections.deque[Job] = collections.deque()
         self._batch: list[Job] = []
 
@@ -196,7 +198,8 @@ class _Desk:
         if self._loaded.context is not None:
             limit = min(limit, self._loaded.context - len(prompt))
         rule = hf_sampling.rule(request.temperature, request.top_p, request.seed, self._loaded.device)
-        return Row(prompt, limit, [stop for stop in request.stop if stop], rule)
+        guide = None if request.pattern is None else self._patterns.guide(request.pattern)
+        return Row(prompt, limit, [stop for stop in request.stop if stop], rule, guide)
 
     def _prompt(self, messages: Sequence[Any]) -> list[int]:
         prompt = self._prompter.prompt(messages)

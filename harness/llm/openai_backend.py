@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,6 +20,15 @@ from harness.llm.openai_scores import score
 from harness.llm.redact import redact
 
 __all__ = ["OpenAiModel", "Options", "connect"]
+
+_PATTERN_FIELDS: Mapping[str, Callable[[str], dict[str, Any]]] = MappingProxyType(
+    {
+        "vllm": lambda pattern: {"structured_outputs": {"regex": pattern}},
+        "vllm-guided": lambda pattern: {"guided_regex": pattern},
+        "sglang": lambda pattern: {"regex": pattern},
+    }
+)
+"""How servers take a regular expression that an answer must match: OpenAI's API has no field for one."""
 
 _log = logging.getLogger("harness.llm")
 
@@ -55,8 +66,15 @@ class OpenAiModel:
         self._schemas = "response_format" not in options.omit
 
     async def chat(self, request: ChatRequest) -> Completion:
+        if request.pattern is not None and self.options.structured == "none":
+            raise LlmError(
+                f"{self.name}: the component wants answers that match a pattern; name the kind of server, structured=vllm or"
+                " structured=sglang, or switch it off in the component (--rec-opt constrained=false, say)"
+            )
         body = await self._send(request)
         answer = answers.completion(body, self.client.address)
+        if request.pattern is not None:
+            self._check(answer, request)
         return answer if "stop" not in self.options.omit else _cut(answer, request.stop)
 
     async def score(self, messages: Sequence[ChatMessage], continuations: Sequence[str]) -> list[float]:
@@ -65,9 +83,9 @@ class OpenAiModel:
     def revision(self) -> dict[str, Any]:
         """The options that can change an answer, where they aren't the default."""
         told: dict[str, Any] = {"backend": "openai", "model": self.model}
-        for name in ("temperature", "top_p", "max_tokens", "omit", "extra_body"):
+        for name in ("temperature", "top_p", "max_tokens", "omit", "structured", "extra_body"):
             value = getattr(self.options, name)
-            if value not in (None, (), {}):
+            if value not in (None, (), {}, "none"):
                 told[name] = list(value) if isinstance(value, tuple) else value
         return told
 
@@ -83,6 +101,15 @@ class OpenAiModel:
         """The body that asks for the distribution of an answer's first token."""
         body = self._body(ChatRequest(tuple(messages), max_tokens=1), schemas=False, field=self._limit_field)
         return {**body, "logprobs": True, "top_logprobs": top}
+
+    def _check(self, answer: Completion, request: ChatRequest) -> None:
+        """Servers that don't know a field ignore it, most of them silently. Raises LlmError for an answer that shows that."""
+        whole = answer.finish == "stop" and not request.stop
+        if whole and re.fullmatch(request.pattern or "", answer.text) is None:
+            raise LlmError(
+                f"{self.name}: the answer doesn't match the pattern that was asked for with"
+                f" structured={self.options.structured}: is it that kind and version of server?"
+            )
 
     async def _send(self, request: ChatRequest) -> dict[str, Any]:
         """Ask; learn once what this server doesn't take, and remember it."""
@@ -117,6 +144,8 @@ class OpenAiModel:
         }
         if request.stop:
             body["stop"] = list(request.stop)
+        if request.pattern is not None:
+            body |= _PATTERN_FIELDS[self.options.structured](request.pattern)
         if schemas:
             schema = {"name": "answer", "strict": True, "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}

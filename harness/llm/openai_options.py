@@ -18,6 +18,7 @@ Limit = Annotated[int, msgspec.Meta(ge=1)]
 Temperature = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Field = Literal["temperature", "top_p", "seed", "stop", "response_format", "max_tokens"]
+Structured = Literal["none", "vllm", "vllm-guided", "sglang"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +53,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     omit: Annotated[
         tuple[Field, ...], msgspec.Meta(description="request fields that are not sent, for models that refuse them")
     ] = ()
+    structured: Annotated[
+        Structured,
+        msgspec.Meta(
+            description="how the server takes a pattern for an answer; vllm-guided: a vLLM that has no structured_outputs yet"
+        ),
+    ] = "none"
     extra_body: Annotated[dict[str, Any], msgspec.Meta(description="JSON object that is added to every request")] = {}
 
     def __post_init__(self) -> None:

@@ -65,6 +65,11 @@ class ScriptedModel:
             raise DataError(f'scripted model {path} holds no line; write one such as {{"text": "Hello."}}')
 
     async def chat(self, request: ChatRequest) -> Completion:
+        if request.pattern is not None:
+            raise LlmError(
+                f"{self.name}: a scripted model can't be held to a pattern; switch that off in the component that asks for it"
+                " (--rec-opt constrained=false, say), or choose another model"
+            )
         number = _hash(request)
         rule = self._find(request.messages, number, scores=False)
         prompt = sum(len(m.content.split()) for m in request.messages)

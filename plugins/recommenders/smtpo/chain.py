@@ -36,6 +36,10 @@ MARKS: Final = (
 """The texts that a tokenizer made for this format has as one token each."""
 LONGEST: Final = 20_000
 """Characters of a chain at most."""
+_FREE: Final = 400
+"""Characters of what is wanted, of what is not, and of the explanation, where `pattern` holds a model to the form."""
+_ENTRY_FREE: Final = 200
+"""Characters about one candidate in `match`, there."""
 _ID: Final = re.compile(r"\[C(\d{1,3})\]")
 _ENTRY: Final = re.compile(r"\[C(\d{1,3})\]([^\[]*)")
 _NUMBER: Final = re.compile(r"\s*(10|\d)\s*")
@@ -90,6 +94,29 @@ def render(chain: Chain) -> str:
         f"<think><preference>likes: {likes} ; dislikes: {dislikes}</preference><match>{matches}</match><score>{scores}</score>"
         f"<rank>{_ids(chain.rank)}</rank><explain>{chain.explanation}</explain></think><answer>{_ids(chain.answer)}</answer>"
     )
+
+
+def pattern(candidates: int, k: int) -> str:
+    """A regular expression of the chain about so many candidates (at least 1), of which `k` are asked for.
+
+    It fixes the order of the parts, which candidates there are, how many an answer holds and how long free text may be: at
+    most `LONGEST` together. That no candidate is named twice is not regular; it stays for `parse` to see. Blanks are free
+    within narrow limits, because large models break lines and tokenizers made for the form drop blanks.
+    """
+    numbers = "|".join(f"{number:02d}" for number in range(1, candidates + 1))
+    one, gap = rf"\[C(?:{numbers})\]", r"[ \n]{0,2}"
+    # Marks, scores, ranks and the rest take under 40 characters per candidate and 2000 besides.
+    entry = max(0, min(_ENTRY_FREE, (LONGEST - 2_000) // candidates - 40))
+    bodies = {
+        "preference": rf" ?likes:[^<;]{{0,{_FREE}}};[ \n]?dislikes:[^<]{{0,{_FREE}}}",
+        "match": rf"(?:{one}[^<\[]{{0,{entry}}}){{0,{candidates}}}",
+        "score": rf"(?:{one} ?(?:10|[0-9]) ?){{0,{candidates}}}",
+        "rank": rf"(?:{one}[ >,]{{0,3}}){{0,{candidates}}}",
+        "explain": rf"[^<]{{0,{_FREE}}}",
+    }
+    thought = gap.join(f"<{name}>{bodies[name]}</{name}>" for name in SECTIONS)
+    answer = rf"(?:{one} ?){{{min(k, candidates)}}}"
+    return f"<think>{gap}{thought}{gap}</think>{gap}<answer>{answer}</answer>"
 
 
 def _ids(numbers: Sequence[int]) -> str:

@@ -19,7 +19,7 @@ from ..chatting import MaxTokens, PromptPath, Temperature, chat_model
 from ..evidence import ListOptions, excluded_ids
 from ..reading import Reader
 from ..reply import QUESTION, reply, title_with_year
-from .chain import Chain, MalformedChain, identifier, parse
+from .chain import Chain, MalformedChain, identifier, parse, pattern
 from .prompt import Form, Order, Prompter, Prompting
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True
     order: Annotated[Order | None, msgspec.Meta(description="in which candidates are shown")] = None
     prompt: PromptPath = ""
     constrained: Annotated[
-        bool, msgspec.Meta(description="hold the model to the form of the chain by a grammar, where the backend can")
+        bool, msgspec.Meta(description="hold the model to the form of the chain while it writes; the backend must be able to")
     ] = False
     temperature: Temperature = 0.0
     max_tokens: MaxTokens = None
@@ -164,7 +164,8 @@ class Smtpo:
             max_tokens=tokens,
             temperature=self._options.temperature,
             seed=conversation.seed + conversation.turn,
-            stop=("</answer>",) if self.how.form == "worded" else (),
+            stop=("</answer>",) if self.how.form == "worded" and not self._options.constrained else (),
+            pattern=pattern(len(shown), asked) if self._options.constrained else None,
         )
 
 
