@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api import Conversation, Recommendation, RecommenderSetup
-from harness.errors import DataError, UsageError
+from harness.errors import DataError
 
 from ..reply import QUESTION, reply
 from . import policy
@@ -29,10 +29,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, msgspec.Meta(description="folder or name of trained weights; empty: equal weights, the start of the training")
     ] = ""
     retriever: Annotated[
-        Literal["hybrid", "attribute-match", "bm25", "ease", "popularity"],
-        msgspec.Meta(description="the recommender that finds the candidates"),
-    ] = "hybrid"
-    candidates: Annotated[int, msgspec.Meta(ge=1, le=1000, description="items that are scored")] = 100
+        Literal["hybrid", "attribute-match", "bm25", "ease", "popularity"] | None,
+        msgspec.Meta(description="the recommender that finds the candidates; none: as trained, else hybrid"),
+    ] = None
+    candidates: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
+        msgspec.Meta(description="items that are scored; none: as trained, else 100"),
+    ] = None
     exclude_rejected: Annotated[
         bool, msgspec.Meta(description="never show an item again that was turned down; false: the weight of `rejected` decides")
     ] = False
@@ -45,7 +48,6 @@ class Weights(msgspec.Struct, frozen=True):
     weights: dict[str, float]
     retriever: str = "hybrid"
     candidates: int = 100
-    exclude_rejected: bool = False
 
 
 def read_weights(path: Path) -> Weights:
@@ -75,20 +77,16 @@ class SmtpoPl:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._trained: Weights | None = None
+        self._trained = Weights({})
         self._revision: dict[str, Any] = {}
         if options.artifact:
             from harness.artifacts import find
 
-            found = find(options.artifact, kind=KIND)
-            self._trained = read_weights(Path(found.path))
-            if (self._trained.retriever, self._trained.candidates) != (options.retriever, options.candidates):
-                known = f"retriever={self._trained.retriever} candidates={self._trained.candidates}"
-                raise UsageError(f"the weights {options.artifact!r} were learned with {known}: choose the same")
-            self._revision = {"weights": self._trained.weights}
+            self._trained = read_weights(Path(find(options.artifact, kind=KIND).path))
+            self._revision = msgspec.to_builtins(self._trained)
         self.features = Features(
-            options.retriever,
-            options.candidates,
+            options.retriever or self._trained.retriever,
+            options.candidates or self._trained.candidates,
             exclude_rejected=options.exclude_rejected,
             exclude_mentioned=options.exclude_mentioned,
         )
@@ -101,7 +99,7 @@ class SmtpoPl:
         self._catalogue = setup.catalogue
         self.features.prepare(setup)
         names = self.features.names
-        held = self._trained.weights if self._trained is not None else equal_weights(names)
+        held = self._trained.weights or equal_weights(names)
         self.weights: Floats = np.array([held.get(name, 0.0) for name in names])
 
     def recommend(self, conversation: Conversation, k: int) -> Recommendation:

@@ -41,8 +41,8 @@ def run(context: StageContext, settings: Settings, out: Path) -> None:
 
     if not settings.control_steps and not settings.control_seconds:
         raise UsageError(
-            "rl.method=sft-continued needs a budget: --opt rl.control_seconds=S, the 'cpu seconds' of the RL artefact that it is "
-            "to be compared with (`harness artifacts show`), or --opt rl.control_steps=N"
+            "rl.method=sft-continued needs a budget: --opt rl.control_seconds=S, the 'cpu seconds' of the RL artefact that it "
+            "is to be compared with (`harness artifacts show`), or --opt rl.control_steps=N"
         )
     start = context.artifact("sft")
     supervised = _settings(start)
