@@ -36,7 +36,7 @@ Examples:
 @click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @click.option("--name", required=True, help="What the system is called on the board.")
 @click.option("--authors", required=True, multiple=True, help="Any number of times, or with commas between.")
-@click.option("--code-url", required=True, metavar="URL", help="Where the code is (https).")
+@click.option("--code-url", default="", metavar="URL", help="Where the code is (https); none for a recommender of the harness.")
 @click.option("--description", default="", help="A sentence or two, plain text.")
 @click.option(
     "--trained-on", multiple=True, metavar="DATASET", help="Data its weights were trained on, beside what artefacts say."
@@ -48,6 +48,7 @@ Examples:
     type=click.Choice(["transcripts", "ranks"]),
     help="Whole dialogues, or ranks per scenario without any text.  [default: transcripts only where the data are CC0]",
 )
+@click.option("--board", type=FOLDER, help="Write into this board's submissions, instead of --out.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("submissions"), show_default=True)
 def prepare_command(
     runs: tuple[Path, ...],
@@ -59,12 +60,14 @@ def prepare_command(
     trained_against: tuple[str, ...],
     controls: tuple[Path, ...],
     form: str | None,
+    board: Path | None,
     out: Path,
 ) -> int:
     """Write a submission per finished run: submission.json, manifest, compressed dialogues, and the ranks of its controls."""
     from harness.errors import UsageError
     from harness.leaderboard.contents import Problems, check_contents
     from harness.leaderboard.prepare import About, prepare
+    from harness.leaderboard.validate import read_board
     from harness.registry import Registry
 
     if controls and len(runs) > 1:
@@ -77,9 +80,9 @@ def prepare_command(
     registry = Registry()
     failed = False
     for run in runs:
-        folder = prepare(registry, run, about, out, controls=controls, form=form)  # type: ignore[arg-type]
+        folder = prepare(registry, run, about, out, controls=controls, form=form, board=board)  # type: ignore[arg-type]
         told = Problems()
-        contents = check_contents(registry, folder, told)
+        contents = check_contents(registry, folder, told, None if board is None else read_board(board))
         for problem in told.listed():
             click.echo(f"{folder.name}/{problem}", err=True)
         failed = failed or bool(told.found)
@@ -112,16 +115,17 @@ def validate_command(
 
     When anything is wrong, every problem is listed with its file and field, and the exit code is 1."""
     from harness.cli.output import print_json
+    from harness.leaderboard.replay import Loader
     from harness.leaderboard.validate import validate
     from harness.options import parse_pairs
     from harness.registry import Registry
 
     registry = Registry()
-    options = parse_pairs(pairs, "--dataset-opt")
+    loader = None if no_data else Loader(registry, parse_pairs(pairs, "--dataset-opt"))
     shown = []
     wrong = 0
     for folder in folders:
-        verdict = validate(registry, folder, board=board, options=options, data=not no_data)
+        verdict = validate(registry, folder, board=board, loader=loader)
         wrong += bool(verdict.problems)
         if as_json:
             problems = [problem._asdict() for problem in verdict.problems]

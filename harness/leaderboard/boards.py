@@ -130,7 +130,8 @@ def _is_floor(board: Board, contents: Contents) -> bool:
 
 
 def _config(board: Board) -> RunConfig:
-    nobody = {"recommender.name": "nobody", "recommender.distribution": "none", "recommender.version": "0"}
+    nobody = {f"{role}.{key}": "0" for role in ("recommender", "dataset") for key in ("distribution", "version")}
+    nobody["recommender.name"] = "nobody"
     return config_from({**board.fields, **nobody, "seed": 0, "trials": 1})
 
 

@@ -32,7 +32,7 @@ from harness.leaderboard.safefiles import (
 )
 from harness.leaderboard.scores import Scored, evaluate
 from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, Board, Manifest, RankRow, Submission, strict
-from harness.registry import Registry
+from harness.registry import FIRST_PARTY, Registry
 from harness.summary import INVALID_CAP
 
 _MARKUP = frozenset("<>`|[]{}\\")
@@ -94,6 +94,8 @@ def check_contents(registry: Registry, folder: Path, told: Told, board: Board | 
     if read is None:
         return None
     manifest, config = read
+    if not submission.code_url and manifest.fields["recommender.distribution"] != FIRST_PARTY:
+        told(Problem(SUBMISSION, "code_url", "is empty: only the harness's own recommenders need none"))
     records = _records(folder, submission, manifest, config, told)
     controls = {name: played for name in submission.controls if (played := _control(folder, name, manifest, told)) is not None}
     if board is not None:
@@ -119,7 +121,7 @@ def _texts(submission: Submission) -> Iterator[tuple[str, str]]:
             yield field, f"may not contain {odd!r}: plain text only, no markup and no invisible characters"
         elif text != text.strip() or (not text and field != "description"):
             yield field, "must be a text without blanks around it"
-    if not _URL.fullmatch(submission.code_url):
+    if submission.code_url and not _URL.fullmatch(submission.code_url):
         yield "code_url", f"must be an https address of plain characters, not {submission.code_url[:80]!r}"
     if len(set(submission.controls)) != len(submission.controls):
         yield "controls", "names a control twice"

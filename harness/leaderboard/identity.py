@@ -9,15 +9,17 @@ from typing import Any
 import msgspec
 
 from harness.api import PROTOCOL_VERSION
-from harness.config import Choice, RunConfig, difference
+from harness.config import RunConfig, difference
 from harness.errors import UsageError
 from harness.leaderboard.types import MAX_K, MAX_TRIALS, MAX_TURNS
 
 ROLES = ("recommender", "simulator", "dataset")
 PARTS = ("name", "distribution", "version", "options", "revision", "llm", "knowledge")
 """What a fingerprint says of a component."""
-OWN = ("recommender.", "seed", "trials")
-"""What may differ between the submissions of a board: the recommender, and how often and with which seeds it was played."""
+OWN = ("seed", "trials")
+"""What may differ between the submissions of a board beside the recommender: how often and with which seeds it was played."""
+BY_HASH = ("dataset.options.", "dataset.version", "dataset.distribution")
+"""What the data hash speaks for: how the same data are made or found may change."""
 _NAME = re.compile(r"[\w.+-]{1,100}", re.ASCII)
 _VERSION = re.compile(r"[\w.+!-]{1,100}", re.ASCII)
 
@@ -64,14 +66,14 @@ def _choice(fields: Mapping[str, Any], role: str) -> dict[str, Any] | None:
         if not isinstance(value := fields.get(f"{role}.{key}"), str) or not _VERSION.fullmatch(value):
             raise UsageError(f"{role}.{key}: must be a name or version of a package")
     before = f"{role}.options."
-    return msgspec.to_builtins(
-        Choice(name, {key.removeprefix(before): value for key, value in fields.items() if key.startswith(before)})
-    )
+    return {"name": name, "options": {k.removeprefix(before): v for k, v in fields.items() if k.startswith(before)}}
 
 
 def board_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that all submissions of a board share."""
-    return {name: value for name, value in fields.items() if not name.startswith(OWN[0]) and name not in OWN[1:]}
+    return {
+        name: value for name, value in fields.items() if not name.startswith(("recommender.", *BY_HASH)) and name not in OWN
+    }
 
 
 def same_but_for(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str) -> list[str]:

@@ -17,10 +17,10 @@ LEGEND = (
     "Rows that share a rank do not differ significantly from the best row of that rank (paired permutation test by source "
     "dialogue on the first metric, Holm-corrected over the board). Brackets are 95 % confidence intervals (bootstrap by source "
     "dialogue). A gain is the difference to the control on the same scenarios. Faults of the recommender count as misses; "
-    "invalid dialogues are the simulator's faults. A leak: the simulator named a target before it was recommended. Calls, tokens "
-    "and US dollars are the recommender's, per dialogue. A system with a lower score than a floor is marked. `trained on` and "
-    "`trained against` are what the system's authors and artefacts say. Self-reported: recomputed from the submitted dialogues, "
-    "not played again by the maintainers."
+    "invalid dialogues are the simulator's faults. A leak: the simulator named a target before it was recommended. Calls, "
+    "tokens and US dollars are the recommender's, per dialogue. A system with a lower score than a floor is marked. `trained "
+    "on` and `trained against` are what the system's authors and artefacts say. Self-reported: recomputed from the submitted "
+    "dialogues, not played again by the maintainers."
 )
 
 

@@ -22,7 +22,7 @@ from harness.leaderboard.identity import board_name, config_from, same_but_for
 from harness.leaderboard.ranks import in_order, rank_row, transcripts_hash
 from harness.leaderboard.safefiles import control_files
 from harness.leaderboard.scores import evaluate
-from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, Form, Manifest, Submission
+from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, SUBMISSIONS, Form, Manifest, Submission
 from harness.registry import Registry
 from harness.store import read_manifest, read_records, write_atomically
 
@@ -32,7 +32,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     authors: Sequence[str]
-    code_url: str
+    code_url: str = ""
     description: str = ""
     trained_on: Sequence[str] = ()
     trained_against: Sequence[str] = ()
@@ -46,8 +46,9 @@ def prepare(
     *,
     controls: Sequence[Path] = (),
     form: Form | None = None,
+    board: Path | None = None,
 ) -> Path:
-    """Write `out`/<board>/<name> and return it; an earlier submission there is replaced.
+    """Write `out`/<board>/<name>, or <name> into the submissions of `board`, and return it; an earlier one is replaced.
 
     `controls` are control runs of the same recommender, beside those inside the run directory. `form` "ranks" leaves every
     text out; None: transcripts where the data set's licence lets anybody publish them (CC0), else ranks. Raises UsageError for
@@ -76,7 +77,8 @@ def prepare(
         results=results,
         files={name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
     )
-    place = out / board_name(config) / submission_slug(about.name)
+    within = out / board_name(config) if board is None else board / SUBMISSIONS
+    place = within / submission_slug(about.name)
     _write(place, files | {SUBMISSION: _json(submission)})
     return place
 

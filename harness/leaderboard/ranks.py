@@ -61,7 +61,7 @@ def record_of(row: RankRow) -> DialogueRecord:
             AttemptRecord(fault.blame, fault.kind, "", fault.attempt, fault.turn, fault.role, _usage(fault.usage))
             for fault in row.faults
         ),
-        seconds=dict(row.seconds),
+        seconds={str(role): spent for role, spent in row.seconds.items()},
     )
 
 

@@ -35,11 +35,21 @@ class Data(msgspec.Struct, frozen=True):
     hash: str
 
 
-def load(registry: Registry, config: RunConfig, options: Mapping[str, Any]) -> Data:
-    """`options` of this machine (path=...) on top of the recorded ones. Raises DataError or PluginError."""
-    local = msgspec.structs.replace(config, dataset=Choice(config.dataset.name, {**config.dataset.options, **options}))
-    part, dataset, split, scenarios = load_data(registry, local)
-    return Data(part, dataset, split, scenarios, data_hash(split, scenarios))
+class Loader:
+    """Loads data sets, the last one once for many submissions. `options` are those of this machine (path=...)."""
+
+    def __init__(self, registry: Registry, options: Mapping[str, Any] | None = None) -> None:
+        self._registry, self._options = registry, dict(options or {})
+        self._last: tuple[Any, Data] | None = None
+
+    def __call__(self, config: RunConfig) -> Data:
+        """Raises DataError, UsageError or PluginError."""
+        key = (config.dataset, config.split, config.variant, config.limit)
+        if self._last is None or self._last[0] != key:
+            choice = Choice(config.dataset.name, {**config.dataset.options, **self._options})
+            part, dataset, split, scenarios = load_data(self._registry, msgspec.structs.replace(config, dataset=choice))
+            self._last = key, Data(part, dataset, split, scenarios, data_hash(split, scenarios))
+        return self._last[1]
 
 
 def check_data(contents: Contents, data: Data, told: Told) -> None:

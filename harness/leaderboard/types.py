@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from typing import Annotated, Any, Literal
@@ -37,18 +38,7 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def strict(kind: Any) -> Any:
     """A copy of a type in which every struct, at any depth, refuses unknown fields."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        fields: list[Any] = []
-        for field in msgspec.structs.fields(kind):
-            copied = strict(field.type)
-            if field.default is not msgspec.NODEFAULT:
-                fields.append((field.name, copied, field.default))
-            elif field.default_factory is not msgspec.NODEFAULT:
-                fields.append((field.name, copied, msgspec.field(default_factory=field.default_factory)))
-            else:
-                fields.append((field.name, copied))
-        return msgspec.defstruct(
-            kind.__name__, fields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, module=__name__
-        )
+        return _strict_struct(kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return typing.Union[tuple(strict(each) for each in arguments)]  # noqa: UP007  made of values
@@ -57,10 +47,26 @@ def strict(kind: Any) -> Any:
     return kind
 
 
+@functools.cache
+def _strict_struct(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """One copy per struct: the schema knows them by name."""
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(kind):
+        if field.default is not msgspec.NODEFAULT:
+            fields.append((field.name, strict(field.type), field.default))
+        elif field.default_factory is not msgspec.NODEFAULT:
+            fields.append((field.name, strict(field.type), msgspec.field(default_factory=field.default_factory)))
+        else:
+            fields.append((field.name, strict(field.type)))
+    return msgspec.defstruct(
+        kind.__name__, fields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, module=__name__
+    )
+
+
 # ------------------------------------------------------------------------------------------------------------- a submission
 
 
-class Estimate(Strict, kw_only=True):
+class Estimate(Strict, frozen=True, kw_only=True):
     """A mean over `n` scenarios with its 95 % interval; `micro` is the mean over labels, where there is one."""
 
     value: Value
@@ -69,7 +75,7 @@ class Estimate(Strict, kw_only=True):
     micro: Value | None = None
 
 
-class Gain(Strict, kw_only=True):
+class Gain(Strict, frozen=True, kw_only=True):
     """Run minus control on the same scenarios; p of the paired permutation test by source dialogue."""
 
     control: Short
@@ -80,7 +86,7 @@ class Gain(Strict, kw_only=True):
     n: Count
 
 
-class Counts(Strict, kw_only=True):
+class Counts(Strict, frozen=True, kw_only=True):
     """Dialogues, unless the name says otherwise. `leaking`: the simulator named a target before it was recommended."""
 
     scenarios: Count
@@ -94,7 +100,7 @@ class Counts(Strict, kw_only=True):
     """The recommender tried to instruct the simulator."""
 
 
-class Spent(Strict, kw_only=True):
+class Spent(Strict, frozen=True, kw_only=True):
     """Sums over a run, by role."""
 
     calls: Count
@@ -105,7 +111,7 @@ class Spent(Strict, kw_only=True):
     seconds: Amount
 
 
-class Results(Strict, kw_only=True):
+class Results(Strict, frozen=True, kw_only=True):
     """What the transcripts give. `passed`: pass^k for k = 1, 2, ... trials."""
 
     scores: dict[Short, Estimate]
@@ -116,13 +122,14 @@ class Results(Strict, kw_only=True):
     gains: list[Gain] = []
 
 
-class Submission(Strict, kw_only=True):
+class Submission(Strict, frozen=True, kw_only=True):
     """submission.json. `transcripts` is the SHA-256 of the dialogues without their seconds: equal runs have an equal one."""
 
     format: Literal[1] = 1
     name: Name
     authors: Annotated[list[Short], Meta(min_length=1, max_length=50)]
-    code_url: Annotated[str, Meta(max_length=500)]
+    code_url: Annotated[str, Meta(max_length=500)] = ""
+    """https; empty for the harness's own recommenders alone."""
     description: Annotated[str, Meta(max_length=2000)] = ""
     form: Form
     transcripts: Sha256
@@ -136,7 +143,7 @@ class Submission(Strict, kw_only=True):
     files: Annotated[dict[Short, Sha256], Meta(max_length=24)]
 
 
-class Manifest(Strict, kw_only=True):
+class Manifest(Strict, frozen=True, kw_only=True):
     """manifest.json: which run this is. `fields` is what the fingerprint covers."""
 
     format: Literal[1] = 1
@@ -150,7 +157,7 @@ class Manifest(Strict, kw_only=True):
 # -------------------------------------------------------------------------------------------------- dialogues without texts
 
 
-class Tokens(Strict, kw_only=True, omit_defaults=True):
+class Tokens(Strict, frozen=True, kw_only=True, omit_defaults=True):
     """As `harness.Usage`, within bounds."""
 
     calls: Count = 0
@@ -164,7 +171,7 @@ class Tokens(Strict, kw_only=True, omit_defaults=True):
         return None if usage is None else cls(**msgspec.structs.asdict(usage))
 
 
-class RankTurn(Strict, kw_only=True, omit_defaults=True):
+class RankTurn(Strict, frozen=True, kw_only=True, omit_defaults=True):
     """`ranks`: the 1-based place of each target in the list, 0 where it is absent; `length` of the list."""
 
     ranks: Annotated[list[Annotated[int, Meta(ge=0, le=MAX_K)]], Meta(min_length=1, max_length=MAX_TARGETS)]
@@ -176,7 +183,7 @@ class RankTurn(Strict, kw_only=True, omit_defaults=True):
     simulator_usage: Tokens | None = None
 
 
-class RankFault(Strict, kw_only=True, omit_defaults=True):
+class RankFault(Strict, frozen=True, kw_only=True, omit_defaults=True):
     """A failed call without its message."""
 
     blame: Literal["recommender", "simulator", "transport"]
@@ -187,7 +194,7 @@ class RankFault(Strict, kw_only=True, omit_defaults=True):
     usage: Tokens | None = None
 
 
-class RankRow(Strict, kw_only=True, omit_defaults=True):
+class RankRow(Strict, frozen=True, kw_only=True, omit_defaults=True):
     """One dialogue as a line of ranks.jsonl.gz: everything that a ranking metric needs, and not a word that was said."""
 
     scenario: Id
@@ -203,7 +210,7 @@ class RankRow(Strict, kw_only=True, omit_defaults=True):
 # ------------------------------------------------------------------------------------------------------------------ a board
 
 
-class Board(Strict, kw_only=True):
+class Board(Strict, frozen=True, kw_only=True):
     """board.json: one (data set, variant, protocol, simulator). `fields`: what all submissions' fingerprints agree on."""
 
     format: Literal[1] = 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from harness.errors import DataError, HarnessError, PluginError, StoreError
+from harness.errors import HarnessError, StoreError
 from harness.leaderboard.contents import Contents, Problems, check_contents
-from harness.leaderboard.replay import check_data, load, replay
+from harness.leaderboard.replay import Loader, check_data, replay
 from harness.leaderboard.safefiles import Problem
 from harness.leaderboard.types import BOARD, SUBMISSIONS, Board
 from harness.registry import Registry
@@ -25,11 +23,9 @@ class Verdict(msgspec.Struct):
     contents: Contents | None
 
 
-def validate(
-    registry: Registry, folder: Path, *, board: Path | None = None, options: Mapping[str, Any] | None = None, data: bool = True
-) -> Verdict:
-    """Check one submission. `board` is a board's folder (None: the one that the submission lies in, if any), `options` those of
-    the data set on this machine. Raises StoreError for a board that can't be read; whatever the submission holds is a problem,
+def validate(registry: Registry, folder: Path, *, board: Path | None = None, loader: Loader | None = None) -> Verdict:
+    """Check one submission. `board` is a board's folder (None: the one that the submission lies in, if any). Without a `loader`
+    the data set is not looked at. Raises StoreError for a board that can't be read; whatever the submission holds is a problem,
     never an exception.
     """
     board = board or own_board(folder)
@@ -37,32 +33,37 @@ def validate(
     told = Problems()
     contents = check_contents(registry, folder, told, rules)
     notes: list[str] = []
-    if contents is not None and data and contents.records:
-        try:
-            loaded = load(registry, contents.config, options or {})
-        except (DataError, PluginError, HarnessError) as error:
-            text = f"not checked against the data: {error}"
-            if rules is None or contents.submission.form == "transcripts":
-                told(Problem("", "", text))
-            else:
-                notes.append(f"{text}; its scenarios were compared with the board's hash")
-        else:
-            before = len(told.found)
-            check_data(contents, loaded, told)
-            if len(told.found) == before:
-                try:
-                    skipped = replay(registry, contents, loaded, told)
-                except HarnessError as error:
-                    skipped = str(error)
-                if skipped:
-                    notes.append(f"the simulator's side was not played again: {skipped}")
-    elif contents is not None and not data:
-        notes.append("not checked against the data")
-    if contents is not None and contents.config.limit is not None:
-        notes.append(
-            f"a run of the first {contents.config.limit} scenarios only (--limit): it stands on no board of whole runs"
-        )
+    if contents is not None:
+        if loader is None:
+            notes.append("not checked against the data")
+        elif contents.records:
+            notes += _with_data(registry, contents, loader, told, known=rules is not None)
+        if contents.config.limit is not None:
+            notes.append(
+                f"a run of the first {contents.config.limit} scenarios only (--limit): no board of whole runs takes it"
+            )
     return Verdict(folder, told.listed(), notes, contents)
+
+
+def _with_data(registry: Registry, contents: Contents, loader: Loader, told: Problems, *, known: bool) -> list[str]:
+    """What could not be checked, and why. `known`: a board's hash speaks for the scenarios where the data are not there."""
+    try:
+        data = loader(contents.config)
+    except HarnessError as error:
+        text = f"not checked against the data: {error}"
+        if known and contents.submission.form == "ranks":
+            return [f"{text}; its scenarios were compared with the board's hash"]
+        told(Problem("", "", text))
+        return []
+    before = len(told.found)
+    check_data(contents, data, told)
+    if len(told.found) > before:
+        return []
+    try:
+        skipped = replay(registry, contents, data, told)
+    except HarnessError as error:
+        skipped = str(error)
+    return [f"the simulator's side was not played again: {skipped}"] if skipped else []
 
 
 def own_board(folder: Path) -> Path | None:
