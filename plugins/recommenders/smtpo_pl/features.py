@@ -30,12 +30,15 @@ from harness.api import Conversation, Message, RecommenderSetup, Statement
 from ...smtpo.cards import stated
 from ..base import CatalogueScorer
 from ..evidence import ListOptions, excluded_ids, known_rows
-from ..hybrid import Member, build_member
+from ..hybrid import Hybrid, Member, build_member
+from ..hybrid import Options as HybridOptions
 from ..reading import Reader
 from ..training import mention_counts
 
 Floats = NDArray[np.float64]
 
+FLOORS: Final = ("hybrid", "attribute-match", "bm25", "ease", "popularity")
+"""Recommenders that can retrieve; any other name is that of an artefact."""
 _REMEMBERED: Final = 4_096
 _PER_FACET: Final = ("wanted", "wanted-rare", "feedback", "feedback-rare", "earlier", "unwanted")
 _KINDS: Final = MappingProxyType(
@@ -128,18 +131,38 @@ def _standardised(values: Floats) -> Floats:
     return (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
 
 
-def _build(name: str, options: ListOptions, setup: RecommenderSetup, reader: Reader) -> CatalogueScorer:
-    """Any of the recommenders that score the whole catalogue."""
-    from ..hybrid import Hybrid
-    from ..hybrid import Options as HybridOptions
+class _DualView:
+    """The dual-view retriever, called as the scoring recommenders are."""
 
-    members: tuple[Member, ...] = (
-        ("attribute-match", "bm25", "ease", "popularity") if setup.training else ("attribute-match", "bm25")
-    )
+    def __init__(self, artifact: str, setup: RecommenderSetup) -> None:
+        from harness.artifacts import find
+
+        from ..dualview.retriever import Retriever
+
+        self._catalogue = setup.catalogue
+        path = find(artifact, "retriever", "smtpo-retriever").path
+        self._retriever = Retriever.load(path, setup.catalogue, setup.training)
+
+    def ranking(self, conversation: Conversation, k: int, excluded: list[int]) -> tuple[NDArray[np.int64], Floats]:
+        """Catalogue rows of the k best items and their scores, best first."""
+        left_out = {self._catalogue[row].id for row in excluded}
+        found = self._retriever.recall(conversation, k, exclude=left_out)
+        rows = np.array([self._catalogue.position(item_id) for item_id, _ in found], dtype=np.int64)
+        return rows, np.array([score for _, score in found])
+
+
+def _build(name: str, options: ListOptions, setup: RecommenderSetup, reader: Reader) -> CatalogueScorer | _DualView:
+    """A scoring recommender by its name, or the dual-view retriever of an artefact. Raises UsageError for neither."""
+    if name not in FLOORS:
+        return _DualView(name, setup)
     if name == "hybrid":
+        members: tuple[Member, ...] = ("attribute-match", "bm25")
+        if setup.training:
+            members += ("ease", "popularity")
         scorer: CatalogueScorer = Hybrid(
             HybridOptions(
                 members=members,
+                weights=(1.5, 1.0, 1.0, 0.25)[: len(members)],
                 exclude_rejected=options.exclude_rejected,
                 exclude_mentioned=options.exclude_mentioned,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -29,8 +29,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, msgspec.Meta(description="folder or name of trained weights; empty: equal weights, the start of the training")
     ] = ""
     retriever: Annotated[
-        Literal["hybrid", "attribute-match", "bm25", "ease", "popularity"] | None,
-        msgspec.Meta(description="the recommender that finds the candidates; none: as trained, else hybrid"),
+        str | None,
+        msgspec.Meta(
+            description="what finds the candidates: hybrid, attribute-match, bm25, ease, popularity, or an artefact with a "
+            "dual-view retriever (name or folder); none: as trained, else hybrid"
+        ),
     ] = None
     candidates: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,

@@ -47,7 +47,9 @@ class SftSettings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     epochs: Annotated[int, msgspec.Meta(ge=1, description="steps down the gradient per batch of dialogues")] = 4
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     held_share: Annotated[float, msgspec.Meta(gt=0, lt=1, description="share of the training dialogues to play on")] = 0.33
-    retriever: Literal["hybrid", "attribute-match", "bm25", "ease", "popularity"] = "hybrid"
+    retriever: Annotated[str, msgspec.Meta(description="what finds the candidates; an artefact's name or folder, too")] = (
+        "hybrid"
+    )
     candidates: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     check_scenarios: Annotated[int, msgspec.Meta(ge=1, description="validation scenarios, at most")] = 500
 
@@ -63,7 +65,9 @@ class Settings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=True
         float, msgspec.Meta(gt=0, description="factor on equal weights at the start: how far from uniform exploration is")
     ] = 2.0
     held_share: Annotated[float, msgspec.Meta(gt=0, lt=1, description="share of the training dialogues to play on")] = 0.33
-    retriever: Literal["hybrid", "attribute-match", "bm25", "ease", "popularity"] = "hybrid"
+    retriever: Annotated[str, msgspec.Meta(description="what finds the candidates; an artefact's name or folder, too")] = (
+        "hybrid"
+    )
     candidates: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     check_scenarios: Annotated[int, msgspec.Meta(ge=1, description="validation scenarios, at most")] = 500
 

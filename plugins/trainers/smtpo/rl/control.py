@@ -23,6 +23,7 @@ from .. import sft_stage
 from ..context import StageContext
 from ..evaluation import load_retriever
 from ..lm import Example, fine_tune
+from .keeping import Progress, best_folder, measured, save_recommender
 from .players import environments
 from .policy import EngineGenerate, Player, Recorder
 
@@ -36,8 +37,6 @@ _TIMED = 8
 def run(context: StageContext, settings: Settings, out: Path) -> None:
     """Makes the artefact `out`. Raises UsageError where neither steps nor seconds are given."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from .rl_stage import Progress, measured, save_recommender
 
     if not settings.control_steps and not settings.control_seconds:
         raise UsageError(
@@ -77,7 +76,6 @@ def run(context: StageContext, settings: Settings, out: Path) -> None:
         context.log(**entry)
     progress = Progress(seconds=spent)
     worlds = environments(context, settings.held_out, max_turns=settings.check_turns)
-    best = context.work / "best"
     for step, candidate in ((0, fresh()[0]), (report.steps, model)):
         recorder = Recorder(EngineGenerate(lambda held=candidate: held, tokenizer), tokenizer, temperature=0.0)  # type: ignore[misc]
         player = Player(Options(), Prompting.load(start), load_retriever(context), recorder, context.train.catalogue)
@@ -88,8 +86,8 @@ def run(context: StageContext, settings: Settings, out: Path) -> None:
         context.log(validation=point)
         if point["ndcg@10"] > progress.best_value:
             progress.best_value, progress.best_step = point["ndcg@10"], step
-    model.save_pretrained(str(best))
-    save_recommender(context, out, start, best, progress, worlds[0].name, "SFT continued, the control of equal compute")
+    model.save_pretrained(str(best_folder(context.work, report.steps)))
+    save_recommender(context, out, start, progress, worlds[0].name, "SFT continued, the control of equal compute")
 
 
 def _settings(start: Path) -> sft_stage.Settings:

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from harness.artifactfiles import create
-from harness.store import write_atomically
+from harness.errors import UsageError
 
 from ....recommenders.smtpo.prompt import Prompting
-from ....recommenders.smtpo.recommender import KIND, Options
+from ....recommenders.smtpo.recommender import Options
 from ..context import StageContext
 from ..evaluation import load_retriever
 from ..failures import finite
 from ..sft_stage import sample
-from .environment import Environment, ndcg_by_turn
+from .keeping import Progress, best_folder, measured, save_recommender
 from .players import environments
 from .policy import EngineGenerate, Generate, Player, Recorder, ServerGenerate
 from .rollout import Rollouts
@@ -32,8 +30,6 @@ from .settings import RlSettings
 
 DISTRIBUTED: Final = True
 """Every process of a distributed training takes part."""
-_STATE: Final = "validation.json"
-_BEST: Final = "best"
 
 
 class Settings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,16 +65,6 @@ class Settings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 0.3
 
 
-class Progress(msgspec.Struct):
-    """What validation has shown so far."""
-
-    curve: list[dict[str, float]] = []
-    best_step: int = -1
-    best_value: float = -1.0
-    seconds: float = 0.0
-    """CPU seconds of this process up to the last checkpoint."""
-
-
 def run(context: StageContext, settings: Settings, out: Path) -> None:
     """Makes the artefact `out`; goes on from the last checkpoint. Raises UsageError where a part is missing."""
     if settings.method == "sft-continued":
@@ -105,7 +91,7 @@ class Stage:
         self.tokenizer = AutoTokenizer.from_pretrained(str(self.start), local_files_only=True)
         self._retriever = load_retriever(context)
         self.worlds = environments(context, settings.held_out, max_turns=settings.check_turns)
-        self.progress = self._restored()
+        self.progress = Progress.load(context.work)
         self.began = time.process_time() - self.progress.seconds
 
     def run(self) -> None:
@@ -120,7 +106,8 @@ class Stage:
         if last is None and not self.progress.curve:
             self.validate(trainer, 0)
         trainer.train(resume_from_checkpoint=last)
-        self._finish()
+        if self.context.first:
+            save_recommender(self.context, self.out, self.start, self.progress, self.worlds[0].name)
 
     # ------------------------------------------------------------------------------------------------------------ parts
 
@@ -140,7 +127,12 @@ class Stage:
         horizon = max(settings.horizon)
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         rows = settings.scenarios * settings.group * horizon
-        accumulate = max(1, rows // (settings.micro_batch * processes))
+        accumulate, over = divmod(rows, settings.micro_batch * processes)
+        if over:
+            raise UsageError(
+                f"a step has {rows} rows (scenarios x group x longest horizon): rl.micro_batch={settings.micro_batch} times "
+                f"{processes} processes must divide that"
+            )
         arguments = GRPOConfig(
             output_dir=str(context.work / "checkpoints"),
             max_steps=settings.steps,
@@ -250,76 +242,13 @@ class Stage:
         if better:
             self.progress.best_value, self.progress.best_step = point["ndcg@10"], step
             if step:
-                trainer.save_model(str(context.work / _BEST))
+                trainer.save_model(str(best_folder(context.work, step)))
         if context.first:
             self.progress.seconds = time.process_time() - self.began
             context.log(validation=point)
-            write_atomically(context.work / _STATE, msgspec.json.encode(self.progress))
+            self.progress.save(context.work)
         context.say(f"step {step}: " + ", ".join(f"{name} {value:.3f}" for name, value in point.items() if name != "step"))
         return better
-
-    def _restored(self) -> Progress:
-        file = self.context.work / _STATE
-        return msgspec.json.decode(file.read_bytes(), type=Progress) if file.exists() else Progress()
-
-    def _finish(self) -> None:
-        """The best weights, in the number format of the start, with what belongs to them."""
-        if not self.context.first:
-            return
-        save_recommender(self.context, self.out, self.start, self.context.work / _BEST, self.progress, self.worlds[0].name)
-
-
-def measured(worlds: Sequence[Environment], player: Player, scenarios: Any, turns: int, step: int) -> dict[str, float]:
-    """One point of the validation curve: NDCG@10 at the last and the first turn and the share of faults, with each simulator;
-    the first one's, which decides, go by their plain names."""
-    point: dict[str, float] = {"step": float(step)}
-    for place, world in enumerate(worlds):
-        suffix = "" if place == 0 else f" {world.name}"
-        records = world.play(player, scenarios, turns=turns)
-        player.forget()
-        means = ndcg_by_turn(records, turns).mean(axis=0)
-        faults = sum(record.stop == "recommender_fault" for record in records.values())
-        point |= {
-            f"ndcg@10{suffix}": float(means[-1]),
-            f"ndcg@10 turn 1{suffix}": float(means[0]),
-            f"faults{suffix}": faults / len(records),
-        }
-    return point
-
-
-def save_recommender(
-    context: StageContext, out: Path, start: Path, best: Path, progress: Progress, against: str, what: str = "multi-turn RL"
-) -> None:
-    """Write the artefact: the weights of `best` (a model's or an adapter's folder), or of `start` where none was better."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    kept = progress.best_step > 0
-    stored = AutoModelForCausalLM.from_pretrained(str(start), dtype="auto", local_files_only=True).dtype
-    if kept and (best / "adapter_config.json").exists():
-        from peft import PeftModel
-
-        base = AutoModelForCausalLM.from_pretrained(str(start), dtype=torch.float32, local_files_only=True)
-        model = PeftModel.from_pretrained(base, str(best), local_files_only=True).merge_and_unload()
-    else:
-        model = AutoModelForCausalLM.from_pretrained(str(best if kept else start), dtype=torch.float32, local_files_only=True)
-    card = context.card(
-        KIND,
-        summary=f"SMTPO's reasoning recommender after {what}"
-        + ("" if kept else "; no step was better on validation: these are the weights of the start"),
-        curves={"validation": progress.curve},
-        trained_against=(against,),
-        results={
-            "validation ndcg@10": progress.best_value,
-            "start": progress.curve[0]["ndcg@10"] if progress.curve else -1.0,
-            "step": progress.best_step,
-            "cpu seconds": round(progress.seconds),
-        },
-    )
-    with create(out, card) as folder:
-        model.to(stored).save_pretrained(str(folder))
-        AutoTokenizer.from_pretrained(str(start), local_files_only=True).save_pretrained(str(folder))
-        Prompting.load(start).save(folder)
 
 
 def _callback(stage: Stage) -> Any:
