@@ -63,7 +63,7 @@ def paired_gain(
     Rows are those of scores.jsonl; trials are averaged within a scenario first. Raises UsageError when neither run has the
     metric, DataError when a scenario comes from different source dialogues.
     """
-    means_a, means_b = _by_scenario(rows_a, metric), _by_scenario(rows_b, metric)
+    means_a, means_b = scenario_means(rows_a, metric), scenario_means(rows_b, metric)
     shared = sorted(means_a.keys() & means_b.keys())
     for scenario in shared:
         if means_a[scenario][0] != means_b[scenario][0]:
@@ -153,7 +153,7 @@ def most_different(rows: Sequence[Iterable[Row]], metric: str, count: int) -> li
     The run with the highest score changes from one to the next as long as there are such scenarios: a run that wins mostly
     would else fill the list. Scenarios that are equally far apart come in the order of their ids.
     """
-    means = [_by_scenario(run, metric) for run in rows]
+    means = [scenario_means(run, metric) for run in rows]
     shared = set.intersection(*(set(run) for run in means)) if means else set()
     apart = [Difference(s, tuple(run[s][1] for run in means)) for s in sorted(shared)]
     apart = sorted((d for d in apart if d.spread > TIE), key=lambda d: -d.spread)
@@ -168,7 +168,7 @@ def _mean(values: list[float]) -> float | Unscored:
     return sum(values) / len(values) if values else Unscored("no paired rows")
 
 
-def _by_scenario(rows: Iterable[Row], metric: str) -> dict[str, tuple[str, float]]:
+def scenario_means(rows: Iterable[Row], metric: str) -> dict[str, tuple[str, float]]:
     """Scenario -> (source, mean over its scored trials)."""
     values: dict[str, list[float]] = {}
     sources: dict[str, str] = {}

@@ -94,6 +94,40 @@ def correlate_groups(
     return _with_intervals(_coefficients(means[0], means[1]), drawn, level, "")
 
 
+def correlate_systems(
+    x: Floats,
+    y: Floats,
+    clusters: Sequence[str],
+    *,
+    names: tuple[str, str],
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Correlation]:
+    """The same over the column means of `x` and `y` [rows, systems], where every system was scored on the same rows: the rows'
+    clusters are resampled for all of them at once. The systems are fixed."""
+    if x.shape != y.shape or x.ndim != 2 or len(x) != len(clusters):
+        raise ValueError(f"not paired: {x.shape} and {y.shape} values, {len(clusters)} clusters")
+    codes, count = cluster_codes(clusters)
+    reason = Unscored("no row that all systems have") if not len(x) else None
+    reason = reason or _no_coefficient(x.mean(axis=0), y.mean(axis=0), names, of="system")
+    if reason is not None:
+        return {name: Correlation(reason, reason) for name in COEFFICIENTS}
+    means = [np.round(side.mean(axis=0), 12) for side in (x, y)]
+    if count < 2:
+        return _with_intervals(_coefficients(*means), None, level, "one source dialogue: nothing to resample")
+    generator, step = np.random.default_rng(seed), max(1, _CELLS // count)
+    both = np.zeros((count, 2 * x.shape[1]))
+    np.add.at(both, codes, np.hstack([x, y]))
+    sizes = np.bincount(codes, minlength=count).astype(np.float64)
+    drawn = []
+    for start in range(0, resamples, step):
+        weights = resample_weights(generator, count, min(step, resamples - start))
+        drawn.append(weights @ both / (weights @ sizes)[:, None])
+    top, bottom = np.hsplit(np.concatenate(drawn), 2)
+    return _with_intervals(_coefficients(*means), _row_by_row(top, bottom), level, "")
+
+
 # ------------------------------------------------------------------------------------------------------- point estimates
 
 

@@ -23,6 +23,7 @@ VERBS = {
     "compare": "Compare runs pairwise on the same scenarios.",
     "submit": "Make a submission to a leaderboard, and check one.",
     "leaderboard": "Make boards, and build their pages from the submissions.",
+    "matrix": "Play every recommender with every simulator, and see whether the simulators agree.",
     "metaeval": "Hold metrics and judges against human scores.",
     "list": "List data sets, recommenders, simulators and metrics.",
     "show": "Show a component's description and options.",
