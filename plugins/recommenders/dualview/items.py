@@ -50,7 +50,7 @@ def key(item_id: str, title: str) -> str:
 
 
 def with_popularity(vectors: Vectors, mentions: Scores) -> Vectors:
-    """One more dimension of what is found: log(1 + mentions in training), standardised over the items that have vectors. It is 0
+    """One more dimension of what is found: log(1 + mentions in training), standardised over the items with vectors. It is 0
     in what is given: to name a popular item asks for no popular one."""
     known = np.abs(vectors.found).sum(1) > 0
     logs = np.log1p(mentions)

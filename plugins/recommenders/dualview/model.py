@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .features import AGES, CONTEXTS, ITEM_FIRST, ITEM_VALUE, MENTION_KINDS, REACTION, SEGMENTS, VALUE_FIRST, Features
+from .batches import Batch
+from .features import AGES, CONTEXTS, ITEM_FIRST, ITEM_VALUE, MENTION_KINDS, REACTION, SEGMENTS, VALUE_FIRST
 from .vocabulary import Tokens, Vocabulary, hash_vectors
 
 Views = Literal["both", "semantic", "collaborative"]
@@ -37,49 +38,6 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     fusion: Literal["cross-attention", "concat"] = "cross-attention"
     encoder_size: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Dimensions of a sentence encoder's vectors, which then stand in for the words; 0: none."""
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """Features of several queries or items, flattened; `*_of` is the row that an entry belongs to."""
-
-    count: int
-    tokens: Tensor
-    contexts: Tensor
-    ages: Tensor
-    of: Tensor
-    mentions: Tensor
-    kinds: Tensor
-    segments: Tensor
-    mentions_of: Tensor
-    slots: Tensor
-    """Each mention's place among those of its row."""
-    reactions: Tensor
-    reacted: Tensor
-    """The mention, among all of the batch, that a reaction word is about."""
-
-
-def collate(features: Sequence[Features]) -> Batch:
-    """Lists of numbers -> one batch."""
-
-    def joined(name: str) -> Tensor:
-        return torch.from_numpy(np.concatenate([getattr(f, name) for f in features]))
-
-    def owners(name: str) -> Tensor:
-        return torch.from_numpy(np.repeat(np.arange(len(features)), [len(getattr(f, name)) for f in features]))
-
-    offsets = np.cumsum([0, *(len(f.mentions) for f in features)])
-    slots = np.concatenate([np.arange(len(f.mentions)) for f in features])
-    reacted = np.concatenate([f.reacted + start for f, start in zip(features, offsets, strict=False)])
-    return Batch(
-        len(features),
-        *(joined(name) for name in ("tokens", "contexts", "ages")),
-        owners("tokens"),
-        *(joined(name) for name in ("mentions", "kinds", "segments")),
-        owners("mentions"),
-        torch.from_numpy(slots),
-        joined("reactions"),
-        torch.from_numpy(reacted),
-    )
 
 
 class TokenVectors(nn.Module):
@@ -175,7 +133,7 @@ class CrossAttention(nn.Module):
         nn.init.normal_(self.query.weight, std=0.1 / size**0.5)
 
     def forward(self, e: Tensor, given: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
-        """`given` (n, size), `index` (rows, slots) into it, `offsets` (rows, slots) added to the scores: -inf for an empty slot;
+        """`given` (n, size), `index` (rows, slots) into it, `offsets` (rows, slots) added to the scores: -inf for empty slots;
         each row needs one that is not."""
         rows, size = e.shape
         query = self.query(e).view(rows, self.heads, -1)

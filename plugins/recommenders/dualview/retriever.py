@@ -22,10 +22,11 @@ from ..evidence import known_rows
 from ..topk import top_k
 from ..training import popularity_order
 from . import files
+from .batches import collate
 from .encoder import Encoder, conversation_text, item_text
 from .features import Featuriser
 from .items import tables
-from .model import DualView, Views, collate
+from .model import DualView, Views
 from .vocabulary import Tokens
 
 _BLOCK = 2_048

@@ -1,4 +1,4 @@
-"""The epochs of the retriever's training: batches, losses, validation, checkpoints.
+"""The epochs of the retriever's training: losses, validation, checkpoints.
 
 All randomness comes from (seed, epoch), and an epoch starts from what the checkpoint holds: a killed training goes on to
 the same weights, bit for bit on one machine.
@@ -12,41 +12,32 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.api import Conversation
+from harness.errors import UsageError
 
 from ...recommenders.dualview import files
+from ...recommenders.dualview.batches import collate
 from ...recommenders.dualview.collaborative import item_vectors
-from ...recommenders.dualview.encoder import Encoder, conversation_text, item_text
-from ...recommenders.dualview.features import Features, Featuriser
+from ...recommenders.dualview.encoder import Encoder
+from ...recommenders.dualview.features import Features
 from ...recommenders.dualview.items import key, tables, with_popularity
 from ...recommenders.dualview.losses import alignment, info_nce
-from ...recommenders.dualview.model import Batch, DualView, Shape, collate
+from ...recommenders.dualview.model import DualView, Shape
 from ...recommenders.dualview.vocabulary import Tokens, Vocabulary
 from ...recommenders.reading import Reader
-from ...recommenders.training import dialogue_items, mention_counts
+from ...recommenders.training import mention_counts
 from .context import StageContext
 from .failures import finite
 from .retriever_checkpoint import Checkpoint
-from .retriever_data import Example, Feedback, examples, fold_of
+from .retriever_data import Example, examples, fold_of
+from .retriever_world import Ints, World, thinned, unknown_items
 
-Ints = NDArray[np.int64]
-_SCRIPTS = 3
-
-
-class _Row(msgspec.Struct, frozen=True):
-    """What one row of a batch shows, what is to be found, and which items are no negatives."""
-
-    features: Features
-    target: int
-    spared: set[int]
-    fold: int
-    conversation: Conversation
+_ROWS = 256
+_BLOCK = 2_048
 
 
 class Loop:
@@ -58,17 +49,18 @@ class Loop:
     def __init__(self, context: StageContext, settings: Any) -> None:
         self.context, self.settings = context, settings
         torch.set_num_threads(settings.threads)
-        self.catalogue = context.train.catalogue
-        self.rows = examples(context.train, settings.folds)
-        self.checks = examples(context.validation, settings.folds)
-        self.feedback = Feedback(self.catalogue)
-        reader = Reader(self.catalogue)
-        texts = [reader.read(m).words + reader.read(m).negative for d in context.train.training for m in d.messages]
-        self.vocabulary = Vocabulary.of(texts, self.catalogue, least=settings.least, buckets=settings.buckets)
-        self.tokens = Tokens(self.vocabulary, self.catalogue)
+        catalogue, training = context.train.catalogue, context.train.training
+        reader = Reader(catalogue)
+        texts = [reader.read(m).words + reader.read(m).negative for d in training for m in d.messages]
+        self.vocabulary = Vocabulary.of(texts, catalogue, least=settings.least, buckets=settings.buckets)
+        self.tokens = Tokens(self.vocabulary, catalogue)
         self.encoder = None if settings.encoder is None else Encoder(settings.encoder)
-        self.featuriser = Featuriser(self.catalogue, self.tokens, text=self.encoder is None, remember=200_000)
         self._collaborative()
+        self.world = World(
+            catalogue, examples(context.train, settings.folds), training, self.tokens, self.held, self.given, settings,
+            context.seed, self.encoder,
+        )  # fmt: skip
+        self.checks = examples(context.validation, settings.folds)
         encoder_size = 0 if self.encoder is None else int(self.encoder(["."]).shape[1])
         self.shape = Shape(
             size=settings.size, heads=settings.heads, item_size=self.held.given.shape[1], neighbours=settings.neighbours,
@@ -76,43 +68,30 @@ class Loop:
         )  # fmt: skip
         torch.manual_seed(context.seed)
         self.model = DualView(self.shape, self.vocabulary, self.tokens, settings.dropout)
-        tokens = {p for name, p in self.model.tokens.named_parameters() if name != "facet_scale"}
-        decayed = [p for p in self.model.parameters() if p.ndim > 1 and p not in tokens]
-        plain = [p for p in self.model.parameters() if p.ndim <= 1 and p not in tokens]
-        groups = [
-            {"params": [p for p in self.model.parameters() if p in tokens], "weight_decay": settings.token_decay},
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
-        self.item_features = [self.featuriser.item(item) for item in self.catalogue]
-        signed = [(dialogue_items(self.catalogue, d), fold_of(d.id, settings.folds)) for d in context.train.training]
-        self.sets = [(items, fold) for items, fold in signed if len(items) > 1 and max(items.values()) > 0]
-        self.fixed = [self.featuriser.conversation(row.conversation()) for row in self.rows]
+        self.optimizer = torch.optim.AdamW(_groups(self.model, settings), lr=settings.lr, betas=(0.9, 0.98))
         self.curve, self.best = [], {}
 
     def _collaborative(self) -> None:
-        s, training = self.settings, self.context.train.training
+        s, catalogue, training = self.settings, self.context.train.catalogue, self.context.train.training
         folds = [fold_of(dialogue.id, s.folds) for dialogue in training]
         vectors = item_vectors(
-            self.catalogue, training, folds, kind=s.collaborative, size=s.item_size, l2=s.l2, disliked=s.disliked,
+            catalogue, training, folds, kind=s.collaborative, size=s.item_size, l2=s.l2, disliked=s.disliked,
             seed=self.context.seed,
         )  # fmt: skip
-        vectors = with_popularity(vectors, mention_counts(self.catalogue, training))
-        self.vectors = vectors
-        self.keys = tuple(key(item.id, item.title) for item in self.catalogue)
+        self.vectors = with_popularity(vectors, mention_counts(catalogue, training))
+        self.keys = tuple(key(item.id, item.title) for item in catalogue)
         known = {k: row for row, k in enumerate(self.keys)}
-        self.held = tables(self.catalogue, self.tokens, known, vectors.given, vectors.found, s.neighbours)
-        self.given = torch.from_numpy(np.concatenate([vectors.folds, vectors.given[None]]))
-        """(folds + 1, items, size): without each fold, and whole."""
-        self.found = torch.from_numpy(self.held.found)
+        self.held = tables(catalogue, self.tokens, known, self.vectors.given, self.vectors.found, s.neighbours)
+        whole = np.broadcast_to(self.vectors.given, (s.folds + 1, *self.vectors.given.shape)).copy()
+        whole[: len(self.vectors.folds)] = self.vectors.folds
+        self.given = torch.from_numpy(whole)
 
     # ------------------------------------------------------------------------------------------------ epochs
 
     def train(self) -> None:
         """All epochs that are left."""
         checkpoint = Checkpoint(self.context.work)
-        start, since, self.mined = checkpoint.load(self.model, self.optimizer) or (0, 0, self._popular())
+        start, since, self.world.mined = checkpoint.load(self.model, self.optimizer) or (0, 0, self.world.mined)
         self.curve, self.best = checkpoint.curve, checkpoint.best
         for epoch in range(start, self.settings.epochs):
             if since >= self.settings.patience:
@@ -120,7 +99,7 @@ class Loop:
             started = time.process_time()
             loss = self._epoch(epoch)
             items = self._item_vectors()
-            self.mined = self._mine(items)
+            self.world.mined = self._mine(items)
             point = {"epoch": epoch + 1, "loss": loss, **self._validate(items)}
             point["cpu_seconds"] = round(time.process_time() - started, 1)
             self.curve.append(point)
@@ -130,22 +109,25 @@ class Loop:
                 checkpoint.keep(self.model)
             self.context.log(**point)
             self.context.step(epoch + 1, self.settings.epochs, **{k: v for k, v in point.items() if k != "epoch"})
-            checkpoint.save(self.model, self.optimizer, epoch + 1, since, self.mined, self.curve, self.best)
+            checkpoint.save(self.model, self.optimizer, epoch + 1, since, self.world.mined, self.curve, self.best)
         checkpoint.restore_best(self.model)
 
     def _epoch(self, epoch: int) -> float:
-        s = self.settings
+        s, world = self.settings, self.world
         rng = Random(f"{self.context.seed}:{epoch}")
         torch.manual_seed(rng.getrandbits(62))
         draw = np.random.default_rng(rng.getrandbits(62))
-        order = draw.permutation(len(self.rows))
+        fresh = self._fresh(epoch) if s.fresh else None
+        order = draw.permutation(len(world.rows))
         steps = max(1, len(order) // s.batch)
         self.model.train()
         total = 0.0
         for step, part in enumerate(np.array_split(order, steps)):
             for group in self.optimizer.param_groups:
                 group["lr"] = s.lr * _schedule(epoch + step / steps, s.epochs)
-            loss = self._loss([int(n) for n in part], rng, draw)
+            loss = self._loss(world, part, rng, draw)
+            if fresh is not None and step % 2 == 0:
+                loss = loss + self._loss(fresh, draw.permutation(len(fresh.rows))[: s.batch], rng, draw)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -153,166 +135,125 @@ class Loop:
             total += finite(float(loss.detach()), "loss", epoch * steps + step)
         return total / steps
 
-    def _loss(self, numbers: Sequence[int], rng: Random, draw: np.random.Generator) -> Tensor:
+    def _fresh(self, epoch: int) -> World:
+        """Dialogues about a catalogue that was dealt anew: nothing but the text view can help there."""
+        if self.context.resources is None:
+            raise UsageError("stage retriever: fresh catalogues need the trainer that runs the stages")
         s = self.settings
-        rows = [self._row(n, rng) for n in numbers]
-        batch = collate([_thinned(row.features, s.token_dropout, s.mention_dropout, draw) for row in rows])
-        keep = torch.from_numpy((draw.random(self.tokens.known) >= s.cold).astype(np.float32))
-        table = self.model.table(keep)
-        outside = self._outside([row.conversation for row in rows])
-        e = self.model.texts(batch, table, items=False, outside=outside)
+        split = self.context.resources.split("train", {"fresh": 1 + 1_000 * self.context.seed + epoch, "users": s.fresh})
+        tokens = Tokens(self.vocabulary, split.catalogue)
+        size = self.shape.item_size
+        held = unknown_items(split.catalogue, self.tokens, size, s.neighbours)
+        given = torch.zeros(s.folds + 1, len(split.catalogue), size)
+        return World(
+            split.catalogue, examples(split, s.folds), (), tokens, held, given, s, self.context.seed + epoch, self.encoder
+        )  # fmt: skip
+
+    def _loss(self, world: World, numbers: Ints, rng: Random, draw: np.random.Generator) -> Tensor:
+        s, model = self.settings, self.model
+        known = world is self.world
+        rows = [world.row(int(n), rng, bare=s.bare if known and s.views != "semantic" else 0.0) for n in numbers]
+        batch = collate([thinned(row.features, s.token_dropout, s.mention_dropout, draw) for row in rows])
+        table = model.table(torch.from_numpy((draw.random(self.tokens.known) >= s.cold).astype(np.float32)))
+        e = model.texts(batch, table, items=False, outside=world.outside([row.conversation for row in rows]))
         fold = torch.tensor([row.fold for row in rows])[batch.mentions_of]
-        queries = self.model.queries(e, batch, self.given[fold, batch.mentions], table)
+        queries = model.queries(e, batch, world.given[fold, batch.mentions], table)
 
         targets = np.array([row.target for row in rows])
-        hard = np.array([rng.sample(list(self.mined[n]), s.hard) for n in numbers]).reshape(len(rows), s.hard)
-        pool = self._pool(targets, draw)
-        if len(pool) == len(self.catalogue):
-            hard = hard[:, :0]  # all of them are negatives already
+        pool = world.pool(targets, draw)
+        # Where all items are negatives already, there is nothing to add.
+        count = 0 if len(pool) == len(world.catalogue) else min(s.hard, world.mined.shape[1])
+        hard = np.array([rng.sample(list(world.mined[n]), count) for n in numbers], dtype=np.int64).reshape(len(rows), count)
         everything = np.unique(np.concatenate([pool, targets, hard.ravel()]))
+        item_batch, outside = world.item_batch(everything)
+        texts = model.texts(item_batch, table, items=True, outside=outside)
         cold = draw.random(len(everything)) < s.cold
-        batch_of_items = self._items(everything)
-        texts = self.model.texts(batch_of_items, table, items=True, outside=self._outside_items(everything))
-        vectors = self.model.items(texts, self.found, torch.from_numpy(self.held.beside(everything, cold)))
+        vectors = model.items(texts, world.found, torch.from_numpy(world.held.beside(everything, cold)))
 
-        shared = torch.from_numpy(np.searchsorted(everything, pool))
+        def at(items: Ints) -> Tensor:
+            return vectors[torch.from_numpy(np.searchsorted(everything, items))]
+
+        place = {int(item): n for n, item in enumerate(pool)}
         banned = np.zeros((len(rows), len(pool)), dtype=bool)
-        hard_banned = np.zeros(hard.shape, dtype=bool)
-        where = {int(row): at for at, row in enumerate(pool)}
-        in_pool = np.isin(hard, pool)
-        for at, row in enumerate(rows):
-            banned[at, [where[r] for r in row.spared if r in where]] = True
-            hard_banned[at] = [int(r) in row.spared for r in hard[at]]
+        for n, row in enumerate(rows):
+            banned[n, [place[item] for item in row.spared if item in place]] = True
+        twice = np.array(
+            [[int(item) in row.spared or int(item) in place for item in own] for row, own in zip(rows, hard, strict=True)]
+        )
         loss = info_nce(
             queries,
-            vectors[torch.from_numpy(np.searchsorted(everything, targets))],
-            vectors[shared],
+            at(targets),
+            at(pool),
             torch.from_numpy(banned),
             tau=s.tau,
-            hard=vectors[torch.from_numpy(np.searchsorted(everything, hard))] if hard.size else None,
-            hard_banned=torch.from_numpy(hard_banned | in_pool) if hard.size else None,
-            log_chance=self._log_chance(pool, len(rows)),
+            hard=at(hard) if count else None,
+            hard_banned=torch.from_numpy(twice) if count else None,
+            log_chance=world.log_chance(pool, len(rows)),
         )
-        if s.alignment and s.views == "both":
-            warm = np.flatnonzero(np.abs(self.held.found[everything]).sum(1) > 0)[:: max(1, len(everything) // s.batch)]
-            items = self.found[torch.from_numpy(everything[warm])]
-            aligned = alignment(self.model.align_text(texts[warm]), self.model.align_item(items), tau=s.tau)
-            loss = loss + s.alignment * aligned
+        if known and s.alignment and s.views == "both":
+            warm = np.flatnonzero(np.abs(world.held.found[everything]).sum(1) > 0)[:: max(1, len(everything) // s.batch)]
+            items = world.found[torch.from_numpy(everything[warm])]
+            loss = loss + s.alignment * alignment(model.align_text(texts[warm]), model.align_item(items), tau=s.tau)
         return loss
-
-    def _row(self, number: int, rng: Random) -> _Row:
-        """The row as it is, continued by feedback, or at times a random dialogue's mentions in its place."""
-        row = self.rows[number]
-        if rng.random() < self.settings.bare and self.sets:
-            return _bare(rng.choice(self.sets), rng)
-        turns = self._continued(number, rng)
-        conversation = row.conversation(turns or ())
-        features = self.fixed[number] if turns is None else self.featuriser.conversation(conversation)
-        spared = {*row.spared, *row.targets, *features.mentions.tolist()}
-        return _Row(features, rng.choice(row.targets), spared, row.fold, conversation)
-
-    def _continued(self, number: int, rng: Random) -> list[Any] | None:
-        """Made later turns, or None for the row as it is."""
-        if rng.random() >= self.settings.feedback:
-            return None
-        # A few scripts per row: what was read once need not be read again.
-        script = Random(f"{self.context.seed}:{number}:{rng.randrange(_SCRIPTS)}")
-        rounds = rng.randint(1, self.settings.rounds)
-        return self.feedback.turns(self.rows[number], self.mined[number].tolist(), rounds, script)
-
-    def _pool(self, targets: Ints, draw: np.random.Generator) -> Ints:
-        """The negatives that all rows share: the other rows' targets and drawn items; all items of a small catalogue."""
-        if len(self.catalogue) <= self.settings.drawn:
-            return np.arange(len(self.catalogue))
-        drawn = draw.choice(len(self.catalogue), self.settings.drawn, replace=False)
-        return np.unique(np.concatenate([targets, drawn]))
-
-    def _log_chance(self, pool: Ints, rows: int) -> Tensor | None:
-        if len(pool) == len(self.catalogue):
-            return None
-        missed = (1.0 - self._target_share()[pool]) ** rows * (1.0 - self.settings.drawn / len(self.catalogue))
-        return torch.from_numpy(np.log(1.0 - missed).astype(np.float32))
-
-    def _target_share(self) -> NDArray[np.float64]:
-        counts = np.zeros(len(self.catalogue))
-        for row in self.rows:
-            counts[list(row.targets)] += 1.0 / len(row.targets)
-        return counts / len(self.rows)
-
-    def _items(self, rows: Ints) -> Batch:
-        return collate([self.item_features[row] for row in rows])
-
-    def _outside(self, conversations: Sequence[Any]) -> Tensor | None:
-        if self.encoder is None:
-            return None
-        return torch.from_numpy(self.encoder([conversation_text(c) for c in conversations]))
-
-    def _outside_items(self, rows: Ints) -> Tensor | None:
-        if self.encoder is None:
-            return None
-        return torch.from_numpy(self.encoder([item_text(self.catalogue[int(row)]) for row in rows]))
 
     # ---------------------------------------------------------------------------------- lists and validation
 
     @torch.no_grad()
     def _item_vectors(self) -> Tensor:
         self.model.eval()
-        table = self.model.table()
+        table, world = self.model.table(), self.world
         parts = []
-        for rows in np.array_split(np.arange(len(self.catalogue)), max(1, len(self.catalogue) // 2048)):
-            e = self.model.texts(self._items(rows), table, items=True, outside=self._outside_items(rows))
-            parts.append(self.model.items(e, self.found, torch.from_numpy(self.held.beside(rows))))
+        for start in range(0, len(world.catalogue), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(world.catalogue)))
+            batch, outside = world.item_batch(rows)
+            e = self.model.texts(batch, table, items=True, outside=outside)
+            parts.append(self.model.items(e, world.found, torch.from_numpy(world.held.beside(rows))))
         return torch.cat(parts)
 
     @torch.no_grad()
     def _scores(
-        self, rows: Sequence[Example], features: Sequence[Features], items: Tensor, *, known: bool, conversations: Any = None
-    ) -> Iterator[Tensor]:
+        self, rows: Sequence[Example], features: Sequence[Features], items: Tensor, *, known: bool,
+        conversations: Sequence[Conversation] | None = None,
+    ) -> Iterator[Tensor]:  # fmt: skip
         """Scores of all items in batches of rows; `known`: the rows are of the train split, whose own fold is left out."""
         table = self.model.table()
-        for start in range(0, len(rows), 256):
-            some = rows[start : start + 256]
-            batch = collate(features[start : start + 256])
-            told = [row.conversation() for row in some] if conversations is None else conversations[start : start + 256]
-            e = self.model.texts(batch, table, items=False, outside=self._outside(told))
+        for start in range(0, len(rows), _ROWS):
+            some, read = rows[start : start + _ROWS], features[start : start + _ROWS]
+            batch = collate(read)
+            told = [row.conversation() for row in some] if conversations is None else conversations[start : start + _ROWS]
+            e = self.model.texts(batch, table, items=False, outside=self.world.outside(told))
             fold = torch.tensor([row.fold if known else len(self.given) - 1 for row in some])[batch.mentions_of]
-            z = self.model.queries(e, batch, self.given[fold, batch.mentions], table)
-            scores = z @ items.T
-            for at, features_of in enumerate(features[start : start + 256]):
-                scores[at, features_of.mentions] = -torch.inf
+            scores = self.model.queries(e, batch, self.given[fold, batch.mentions], table) @ items.T
+            for at, one in enumerate(read):
+                scores[at, one.mentions] = -torch.inf
             yield scores
 
     def _mine(self, items: Tensor) -> Ints:
         """For each train row its best items that are neither targets nor spared."""
-        found = []
-        rows = iter(self.rows)
-        for scores in self._scores(self.rows, self.fixed, items, known=True):
-            for at in range(len(scores)):
-                row = next(rows)
-                scores[at, [*row.targets, *row.spared]] = -torch.inf
+        found, at = [], 0
+        for scores in self._scores(self.world.rows, self.world.fixed, items, known=True):
+            for line, row in zip(scores, self.world.rows[at : at + len(scores)], strict=True):
+                line[[*row.targets, *row.spared]] = -torch.inf
+            at += len(scores)
             found.append(scores.topk(min(self.settings.mine, scores.shape[1]), dim=1).indices.numpy())
         return np.concatenate(found)
-
-    def _popular(self) -> Ints:
-        best = np.argsort(-mention_counts(self.catalogue, self.context.train.training), kind="stable")[: self.settings.mine]
-        return np.tile(best, (len(self.rows), 1))
 
     def _validate(self, items: Tensor) -> dict[str, float]:
         """NDCG@10, recall@10 and recall@50 on validation: from the context, and after two made rounds. `score` is the mean
         of NDCG@10 and recall@50 of both."""
         self.model.eval()
-        features = [self.featuriser.conversation(row.conversation()) for row in self.checks]
-        first = list(self._scores(self.checks, features, items, known=False))
-        values = {f"{name}": value for name, value in _measure(first, self.checks).items()}
-        later, conversations = [], []
-        for at, (row, scores) in enumerate(zip(self.checks, torch.cat(first), strict=True)):
+        read = self.world.featuriser.conversation
+        first = torch.cat(
+            list(self._scores(self.checks, [read(row.conversation()) for row in self.checks], items, known=False))
+        )
+        values = measure(first, self.checks)
+        later = []
+        for at, (row, scores) in enumerate(zip(self.checks, first, strict=True)):
             shown = scores.topk(min(50, len(scores))).indices.tolist()
-            turns = self.feedback.turns(row, shown, 2, Random(f"validation:{at}"))
-            conversations.append(row.conversation(turns))
-            later.append(self.featuriser.conversation(conversations[-1]))
-        again = _measure(list(self._scores(self.checks, later, items, known=False, conversations=conversations)), self.checks)
-        values |= {f"{name} after feedback": value for name, value in again.items()}
-        parts = [v for name, v in values.items() if name.startswith(("ndcg@10", "recall@50"))]
+            later.append(row.conversation(self.world.feedback.turns(row, shown, 2, Random(f"validation:{at}"))))
+        again = self._scores(self.checks, [read(talk) for talk in later], items, known=False, conversations=later)
+        values |= {f"{name} after feedback": value for name, value in measure(torch.cat(list(again)), self.checks).items()}
+        parts = [value for name, value in values.items() if name.startswith(("ndcg@10", "recall@50"))]
         return {"score": round(sum(parts) / len(parts), 6), **values}
 
     def write(self, folder: Path) -> None:
@@ -321,16 +262,15 @@ class Loop:
         files.write(folder, config, self.model.state_dict(), self.vectors.given, self.vectors.found)
 
 
-def _bare(chosen: tuple[dict[int, int], int], rng: Random) -> _Row:
-    """A liked item of a dialogue, to be found by some of the dialogue's other items, and no word."""
-    items, fold = chosen
-    target = rng.choice([row for row, sign in items.items() if sign > 0])
-    others = [row for row in items if row != target]
-    shown = rng.sample(others, rng.randint(1, min(6, len(others))))
-    none = np.zeros(0, dtype=np.int64)
-    kinds = np.array([int(items[row] < 0) for row in shown], dtype=np.int64)
-    features = Features(none, none, none, np.array(shown, dtype=np.int64), kinds, np.zeros_like(kinds), none, none)
-    return _Row(features, target, set(items), fold, Conversation(()))
+def _groups(model: DualView, settings: Any) -> list[dict[str, Any]]:
+    """Weight decay: what tokens learn of their own, other matrices, and none for the rest."""
+    tokens = [p for name, p in model.tokens.named_parameters() if name != "facet_scale"]
+    others = [p for p in model.parameters() if all(p is not token for token in tokens)]
+    return [
+        {"params": tokens, "weight_decay": settings.token_decay},
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def _schedule(epoch: float, epochs: int) -> float:
@@ -339,27 +279,14 @@ def _schedule(epoch: float, epochs: int) -> float:
     return float(warm * (0.05 + 0.95 * 0.5 * (1.0 + np.cos(np.pi * min(1.0, epoch / epochs)))))
 
 
-def _thinned(features: Features, tokens: float, mentions: float, draw: np.random.Generator) -> Features:
-    """Some tokens and mentions left out; at times all mentions, so that the null token is learned."""
-    kept = draw.random(len(features.tokens)) >= tokens
-    held = draw.random(len(features.mentions)) >= (1.0 if draw.random() < mentions / 2 else mentions)
-    place = np.cumsum(held) - 1
-    about = held[features.reacted]
-    return Features(
-        features.tokens[kept], features.contexts[kept], features.ages[kept],
-        features.mentions[held], features.kinds[held], features.segments[held],
-        features.reactions[about], place[features.reacted[about]],
-    )  # fmt: skip
-
-
-def _measure(scores: Sequence[Tensor], rows: Sequence[Example]) -> dict[str, float]:
-    """Means over rows of NDCG@10 and recall at 10 and 50."""
+def measure(scores: Tensor, rows: Sequence[Example]) -> dict[str, float]:
+    """Means over rows of NDCG@10 and recall at 10 and 50. `scores` (rows, items)."""
     totals = {"ndcg@10": 0.0, "recall@10": 0.0, "recall@50": 0.0}
     ideal = np.cumsum(1.0 / np.log2(np.arange(2, 12)))
-    for row, line in zip(rows, torch.cat(list(scores)), strict=True):
+    for row, line in zip(rows, scores, strict=True):
         ranks = [int((line > line[target]).sum()) + 1 for target in row.targets]
         gains = sum(1.0 / np.log2(rank + 1) for rank in ranks if rank <= 10)
         totals["ndcg@10"] += float(gains / ideal[min(len(ranks), 10) - 1])
         for k in (10, 50):
             totals[f"recall@{k}"] += sum(rank <= k for rank in ranks) / len(ranks)
-    return {name: round(total / len(rows), 4) for name, total in totals.items()}
+    return {name: round(total / max(len(rows), 1), 4) for name, total in totals.items()}

@@ -64,6 +64,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cold: Annotated[
         float, msgspec.Meta(ge=0, lt=1, description="share of items, and of values, that are trained as if unseen")
     ] = 0.2
+    fresh: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="users of a fresh catalogue per epoch, whose dialogues train the text view as well; 0: none, and all "
+            "that a data set without the options fresh and users can do",
+        ),
+    ] = 0
     least: Annotated[int, msgspec.Meta(ge=1, description="messages that a word must stand in to have its own vector")] = 10
     buckets: Annotated[int, msgspec.Meta(ge=1, description="vectors that all other words share")] = 64
     threads: Annotated[int, msgspec.Meta(ge=1, description="threads of a step on a CPU")] = 1
