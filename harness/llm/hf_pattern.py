@@ -49,7 +49,9 @@ class Patterns:
             ) from None
         if self._tokenizer is None:
             self._tokenizer = self._read_tokenizer()
-        matcher = llguidance.LLMatcher(self._tokenizer, llguidance.LLMatcher.grammar_from_regex(pattern), log_level=0)
+        # Without no_forcing, where only one text can follow, only one way to cut it into tokens would be allowed.
+        grammar = '%llguidance {"no_forcing": true}\nstart: /' + llguidance.regex_to_lark(pattern, "") + "/"
+        matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise LlmError(f"{self._name}: the pattern can't be used: {_reason(matcher)}")
         return matcher
@@ -57,15 +59,44 @@ class Patterns:
     def _read_tokenizer(self) -> Any:
         import llguidance.hf
 
-        tokenizer = self._loaded.tokenizer
-        # A model may have more logits than its tokenizer has tokens; those are never allowed.
-        size = max(len(tokenizer), self._loaded.model.config.get_text_config().vocab_size)
+        tokenizer, ends = self._loaded.tokenizer, sorted(self._loaded.end_tokens)
         try:
-            return llguidance.hf.from_tokenizer(tokenizer, n_vocab=size, eos_token=sorted(self._loaded.end_tokens) or None)
+            plain = llguidance.hf.from_tokenizer(tokenizer, eos_token=ends or None, slices=[])
+            known = _Vocabulary(tokenizer, plain, ends)
+            return llguidance.LLTokenizer(llguidance.TokenizerWrapper(known), eos_token=ends or None)
         except Exception as error:
             raise LlmError(
                 f"{self._name}: llguidance can't read its tokenizer ({described(error, 300)}), so it can't be held to a pattern"
             ) from error
+
+
+class _Vocabulary:
+    """What each token adds to a text, in the form that llguidance takes.
+
+    Its own reading of a tokenizer takes every added token that looks like a tag for a special one. "<think>" mostly is none: it
+    is text, and a model that has it as a token doesn't spell it.
+    """
+
+    def __init__(self, tokenizer: Any, plain: Any, ends: Sequence[int]) -> None:
+        added = tokenizer.added_tokens_decoder
+        special = {n for n, token in added.items() if token.special} | set(tokenizer.all_special_ids) | set(ends)
+        size = len(tokenizer)
+        self.special_token_ids = sorted(n for n in special if n < size)
+        self.tokens = [
+            f"<special {n}>".encode()
+            if n in special
+            else str(tokenizer.convert_ids_to_tokens(n)).replace("▁", " ").encode()
+            if n in added
+            else plain.decode_bytes([n])
+            for n in range(size)
+        ]
+        self.eos_token_id = ends[0] if ends else plain.eos_token
+        self.bos_token_id = None
+        self._plain = plain
+
+    def __call__(self, text: bytes) -> list[int]:
+        ids: list[int] = self._plain.tokenize_bytes(text)
+        return ids
 
 
 class Guide:

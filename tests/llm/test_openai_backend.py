@@ -192,3 +192,42 @@ def test_a_proxy_is_not_asked_for_this_machines_own_server(serve, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert run(connect(serve()).chat(ask())).text
+
+
+@pytest.mark.parametrize(
+    ("structured", "field", "value"),
+    [
+        ("vllm", "structured_outputs", {"regex": "An[a-z]+"}),
+        ("vllm-guided", "guided_regex", "An[a-z]+"),
+        ("sglang", "regex", "An[a-z]+"),
+    ],
+)
+def test_a_pattern_is_sent_as_that_kind_of_server_takes_it(serve, structured, field, value):
+    server = serve(reply=lambda body: "Answer" if field in body else "no pattern")
+    model = connect(server, structured=structured)
+    assert run(model.chat(ask(pattern="An[a-z]+"))).text == "Answer"
+    assert run(model.chat(ask())).text == "no pattern"
+    held, free = server.bodies
+    assert held.pop(field) == value
+    assert held == free
+    assert model.revision() == {"backend": "openai", "model": "m", "structured": structured}
+
+
+def test_a_pattern_is_never_left_away(serve):
+    server = serve(reply=lambda body: "something else")
+    with pytest.raises(LlmError, match="structured=vllm"):
+        run(connect(server).chat(ask(pattern="An[a-z]+")))
+    assert server.bodies == []
+    ignoring = connect(server, structured="sglang")
+    with pytest.raises(LlmError, match="doesn't match the pattern"):
+        run(ignoring.chat(ask(pattern="An[a-z]+")))
+    # With a stop string, or at the limit, an answer is not whole.
+    assert run(ignoring.chat(ask(pattern="An[a-z]+", stop=("x",)))).text == "something else"
+
+
+def test_requests_that_differ_in_the_pattern_alone_are_different_questions(serve, tmp_path):
+    server = serve(reply=lambda body: "Answer")
+    model = connect(server, Layers(quick(cache="read-write", cache_file=tmp_path / "llm.sqlite")), structured="vllm")
+    for pattern in ("An[a-z]+", None, "[A-Za-z]+", "An[a-z]+", None):
+        run(model.chat(ask(pattern=pattern)))
+    assert server.stats.requests == 3

@@ -135,3 +135,8 @@ def test_the_example_of_the_manual(script):
         run(model.chat(ask("a bomb")))
     assert run(model.score([ChatMessage("user", "Does it fit?")], ["Yes"])) == [-0.1]
     assert run(model.chat(ask("hello"))).text in ("Something funny, please.", "Something old, please.")
+
+
+def test_a_script_cannot_be_held_to_a_pattern(script):
+    with pytest.raises(LlmError, match="can't be held to a pattern"):
+        run(script({"text": "yes"}).chat(ask(pattern="yes")))

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness_plugins.recommenders.smtpo.chain import Chain, ChainParser, MalformedChain, Match, parse, render
+from harness_plugins.recommenders.smtpo.chain import (
+    LONGEST,
+    Chain,
+    ChainParser,
+    MalformedChain,
+    Match,
+    parse,
+    pattern,
+    render,
+)
 
 GOOD = (
     "<think>\n<preference>likes: horror | Japan ; dislikes: comedy</preference>\n"
@@ -16,12 +27,15 @@ GOOD = (
 WORD = st.text("abcdefg é'-", min_size=1, max_size=8).map(lambda s: " ".join(s.split())).filter(bool)
 
 
+ANY = st.text('ab[]>/;,|.:C01é"\\', max_size=12).map(lambda s: " ".join(s.split()))
+
+
 @st.composite
-def chains(draw: st.DrawFn) -> tuple[Chain, int, int]:
+def chains(draw: st.DrawFn, word: st.SearchStrategy[str] = WORD) -> tuple[Chain, int, int]:
     count = draw(st.integers(1, 30))
     numbers = draw(st.permutations(range(1, count + 1)))
     k = draw(st.integers(1, count))
-    words = st.lists(WORD, max_size=3, unique=True).map(tuple)
+    words = st.lists(word, max_size=3, unique=True).map(tuple)
     named = numbers[: draw(st.integers(0, count))]
     return (
         Chain(
@@ -30,7 +44,7 @@ def chains(draw: st.DrawFn) -> tuple[Chain, int, int]:
             tuple(Match(n, draw(words), draw(words)) for n in named),
             tuple((n, draw(st.integers(0, 10))) for n in named),
             tuple(numbers[:k]),
-            draw(WORD),
+            draw(word),
             tuple(numbers[:k]),
         ),
         count,
@@ -106,3 +120,57 @@ def test_a_stream_fails_at_the_first_wrong_section_and_knows_its_end() -> None:
 def test_fewer_candidates_than_asked_for_are_all_answered() -> None:
     text = render(Chain(answer=(2, 1), rank=(2, 1)))
     assert parse(text, 2, 10).answer == (2, 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(chains() | chains(ANY))
+def test_every_chain_that_can_be_written_and_read_matches_the_pattern(made: tuple[Chain, int, int]) -> None:
+    chain, count, k = made
+    text = render(chain)
+    try:
+        readable = parse(text, count, k) == chain
+    except MalformedChain:
+        readable = False
+    if readable:
+        assert re.fullmatch(pattern(count, k), text)
+        loose = re.sub(r"(</\w+>)<", r"\1\n<", text).replace("] ", "]")
+        assert re.fullmatch(pattern(count, k), loose)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data(), st.integers(1, 12), st.integers(1, 12))
+def test_what_matches_the_pattern_is_read_but_for_repeated_candidates(data: st.DataObject, count: int, k: int) -> None:
+    text = data.draw(st.from_regex(pattern(count, k), fullmatch=True))
+    try:
+        assert len(parse(text, count, k).answer) == min(k, count)
+    except MalformedChain as error:
+        assert "names a candidate twice" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("change", [("[C03] 8", "[C04] 8"), (" [C01]</answer>", "</answer>"), ("10</score>", "11</score>")])
+def test_what_breaks_the_form_does_not_match(change: tuple[str, str]) -> None:
+    assert re.fullmatch(pattern(3, 2), GOOD)
+    assert change[0] in GOOD
+    assert not re.fullmatch(pattern(3, 2), GOOD.replace(*change, 1))
+
+
+@pytest.mark.parametrize("count", [1, 20, 60, 99])
+def test_the_longest_text_of_the_pattern_can_be_read(count: int) -> None:
+    form = pattern(count, count)
+    ids = [f"[C{n:02d}]" for n in range(1, count + 1)]
+    free = max(n for n in range(201) if re.fullmatch(form, _filled(ids, n)))
+    longest = _filled(ids, free)
+    assert free >= 100
+    assert len(longest) < LONGEST
+    assert parse(longest, count, count).answer == tuple(range(1, count + 1))
+    assert not re.fullmatch(form, longest.replace("</explain>", "x</explain>"))
+
+
+def _filled(ids: list[str], free: int) -> str:
+    text = "x" * 400
+    return (
+        f"<think>\n\n<preference> likes:{text};\ndislikes:{text}</preference>\n\n"
+        f"<match>{''.join(i + 'y' * free for i in ids)}</match>\n\n<score>{''.join(f'{i} 10 ' for i in ids)}</score>\n\n"
+        f"<rank>{''.join(f'{i} > ' for i in ids)}</rank>\n\n<explain>{text}</explain>\n\n</think>\n\n"
+        f"<answer>{' '.join(ids)}</answer>"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -111,6 +112,19 @@ def test_the_worded_form_holds_instructions_titles_and_quotes_what_others_said()
     assert "[C02] Film 2 (1982) | genre: comedy" in user.content
     assert user.content.count("</dialogue>") == 1
     assert llm.asked[0].stop == ("</answer>",)
+
+
+@pytest.mark.parametrize("form", ["compact", "worded"])
+def test_constrained_asks_for_an_answer_in_the_form_of_the_chain(form: Any) -> None:
+    llm = answering(2, 1)
+    play(recommender(llm, Options(constrained=True), form=form, candidates=3, answer=2))
+    asked = llm.asked[0]
+    assert asked.stop == ()
+    assert re.fullmatch(asked.pattern or "", render(Chain(rank=(3, 1), answer=(3, 1))))
+    assert not re.fullmatch(asked.pattern or "", render(Chain(rank=(4, 1), answer=(4, 1))))
+    free = answering(2, 1)
+    play(recommender(free, form=form, candidates=3, answer=2))
+    assert free.asked[0].pattern is None
 
 
 def test_without_any_candidate_it_asks() -> None:
