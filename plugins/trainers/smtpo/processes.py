@@ -29,7 +29,10 @@ class Processes:
     def wait(self) -> None:
         """Until all are here."""
         if self._state is not None:
-            self._state.wait_for_everyone()
+            import torch.distributed
+
+            # Not accelerate's own wait_for_everyone(), which does not wait where the processes have no accelerator.
+            torch.distributed.barrier()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._state is not None and error is None:
