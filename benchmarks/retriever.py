@@ -32,7 +32,7 @@ LISTED: Final = 50
 PUBLISHED: Final = {
     "redial": "ReFICR, re-run on the deduplicated ReDial test (3,372 rows): R@10 .213, R@50 .465 (before its re-ranking). "
     "Other rows, another catalogue, a 7B text encoder: a line to look at, no comparison.",
-    "inspired": "no published line on these rows; about 211 rows, so that differences under about 5 points are noise.",
+    "inspired": "none on these rows; so few that differences under several points are noise.",
 }
 
 
@@ -83,7 +83,7 @@ def table(rows: Sequence[tuple[str, Path, dict[str, Any]]]) -> str:
 def _run(
     registry: Registry, flags: dict[str, Any], options: dict[str, str], folder: Path, like: Assembly | None
 ) -> tuple[Path, dict[str, Any], Assembly]:
-    config = run_config({**flags, "rec_opt": tuple(f"{k}={v}" for k, v in options.items())}, {})
+    config = run_config({**flags, "rec-opt": tuple(f"{k}={v}" for k, v in options.items())}, {})
     assembly = assemble(registry, config, like=like)
     if (folder / MANIFEST).exists() and read_manifest(folder)["fingerprint"] == assembly.fingerprint and complete(folder):
         return folder, read_summary(folder), assembly

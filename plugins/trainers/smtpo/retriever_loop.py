@@ -36,6 +36,8 @@ from .retriever_checkpoint import Checkpoint
 from .retriever_data import Example, examples, fold_of
 from .retriever_world import Ints, World, thinned, unknown_items
 
+_FIRST = 500_000
+"""Number of the first fresh catalogue of seed 0; other stages count from elsewhere."""
 _ROWS = 256
 _BLOCK = 2_048
 
@@ -140,7 +142,11 @@ class Loop:
         if self.context.resources is None:
             raise UsageError("stage retriever: fresh catalogues need the trainer that runs the stages")
         s = self.settings
-        split = self.context.resources.split("train", {"fresh": 1 + 1_000 * self.context.seed + epoch, "users": s.fresh})
+        number = _FIRST + 1_000 * self.context.seed + epoch
+        try:
+            split = self.context.resources.split("train", {"fresh": number, "users": s.fresh})
+        except UsageError as error:
+            raise UsageError(f"{self.context.dataset} deals no fresh catalogues ({error}): set retriever.fresh=0") from None
         tokens = Tokens(self.vocabulary, split.catalogue)
         size = self.shape.item_size
         held = unknown_items(split.catalogue, self.tokens, size, s.neighbours)

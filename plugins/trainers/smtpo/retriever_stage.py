@@ -20,7 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Settings of the retriever. All are [inferred] unless marked: the paper's values are unknown. [measured]: chosen on
     cinema's validation split."""
 
-    size: Annotated[int, msgspec.Meta(ge=4, description="d: dimensions of all vectors")] = 128
+    size: Annotated[int, msgspec.Meta(ge=4, description="d: dimensions of all vectors")] = 256
     heads: Annotated[int, msgspec.Meta(ge=1, description="heads of the cross-attention; divides size")] = 4
     views: Annotated[Views, msgspec.Meta(description="ablation: both views, or one alone")] = "both"
     fusion: Annotated[Literal["cross-attention", "concat"], msgspec.Meta(description="ablation: how the views are joined")] = (
@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         msgspec.Meta(description="folder or name of a sentence-transformers model that reads the words; else our own"),
     ] = None
     collaborative: Annotated[Kind, msgspec.Meta(description="item vectors: ease (SVD of its matrix) or lightgcn")] = "ease"
-    item_size: Annotated[int, msgspec.Meta(ge=1, description="dimensions of the collaborative vectors")] = 64
+    item_size: Annotated[int, msgspec.Meta(ge=1, description="dimensions of the collaborative vectors")] = 48
     l2: Annotated[float, msgspec.Meta(gt=0, description="EASE's lambda")] = 50.0
     disliked: Annotated[float, msgspec.Meta(ge=0, description="weight of a disliked item against a liked one, with minus")] = (
         0.5
@@ -49,27 +49,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1024
     feedback: Annotated[float, msgspec.Meta(ge=0, le=1, description="share of rows that are continued by made feedback")] = 0.5
     rounds: Annotated[int, msgspec.Meta(ge=1, description="made rounds of list and answer, at most")] = 4
-    epochs: Annotated[int, msgspec.Meta(ge=1)] = 20
+    epochs: Annotated[int, msgspec.Meta(ge=1)] = 8
     patience: Annotated[int, msgspec.Meta(ge=1, description="epochs without a better validation score before it stops")] = 5
-    batch: Annotated[int, msgspec.Meta(ge=2)] = 256
-    lr: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
-    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.05
-    token_decay: Annotated[float, msgspec.Meta(ge=0, description="weight decay of what tokens learn of their own")] = 0.5
+    batch: Annotated[int, msgspec.Meta(ge=2)] = 384
+    lr: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.1
+    token_decay: Annotated[float, msgspec.Meta(ge=0, description="weight decay of what tokens learn of their own")] = 1.0
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1, description="of the MLPs")] = 0.3
-    token_dropout: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of a dialogue's tokens left out")] = 0.25
+    token_dropout: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of a dialogue's tokens left out")] = 0.3
     mention_dropout: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of a dialogue's mentions left out")] = 0.2
     bare: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of rows that show items of a dialogue and no text")] = (
         0.2
     )
     cold: Annotated[
         float, msgspec.Meta(ge=0, lt=1, description="share of items, and of values, that are trained as if unseen")
-    ] = 0.2
+    ] = 0.3
     fresh: Annotated[
         int,
         msgspec.Meta(
             ge=0,
-            description="users of a fresh catalogue per epoch, whose dialogues train the text view as well; 0: none, and all "
-            "that a data set without the options fresh and users can do",
+            description="users of a freshly dealt catalogue per epoch, whose dialogues train the text view as well; 0: none",
         ),
     ] = 0
     least: Annotated[int, msgspec.Meta(ge=1, description="messages that a word must stand in to have its own vector")] = 10
