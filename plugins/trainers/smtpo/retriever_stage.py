@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_dropout: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of a dialogue's tokens left out")] = 0.3
     mention_dropout: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of a dialogue's mentions left out")] = 0.2
     bare: Annotated[float, msgspec.Meta(ge=0, lt=1, description="share of rows that show items of a dialogue and no text")] = (
-        0.2
+        0.25
     )
     cold: Annotated[
         float, msgspec.Meta(ge=0, lt=1, description="share of items, and of values, that are trained as if unseen")

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from harness import artifacts
-from harness.api import Catalogue, Item, Message, Need, Scenario, Split, TrainingDialogue
+from harness.api import Catalogue, Conversation, Item, Message, Need, RecommenderSetup, Scenario, Split, TrainingDialogue
 from harness.errors import DataError
 from harness.text import normalise
+from harness_plugins.recommenders.dualview.recommender import Options, SmtpoRetriever
 from harness_plugins.recommenders.dualview.retriever import Retriever
 from harness_plugins.trainers.smtpo import retriever_stage
 from harness_plugins.trainers.smtpo.context import StageContext
@@ -107,6 +108,27 @@ def test_it_learns_words_that_name_no_value(made: Path) -> None:
         best = [item for item, _ in retriever.recall(row.conversation(), 4, exclude=row.conversation().mentioned)]
         hits += any(data.catalogue[target].id in best for target in row.targets)
     assert hits / 60 > 0.3  # by chance 4/47, by the mood alone 4/12
+
+
+def test_as_a_recommender_it_lists_the_nearest_and_records_its_candidates(made: Path) -> None:
+    data = split("test", 3, 4)
+    setup = RecommenderSetup(data.catalogue, data.training, 5, 0)
+    opening = data.scenarios[0].context
+    recommender = SmtpoRetriever(Options(artifact=str(made)))
+    recommender.prepare(setup)
+    first = recommender.recommend(Conversation(opening), 5)
+    assert first.candidates is not None
+    assert first.items == first.candidates[:5]
+    assert len(first.candidates) == 47  # all but the film that the seeker has named
+    turned_down = Message("seeker", "No.", rejected=first.items[:2])
+    later = Conversation((*opening, Message("recommender", first.text, ranked=first.items), turned_down), 2)
+    assert not set(first.items[:2]) & set(recommender.recommend(later, 47).items)
+    keeps = SmtpoRetriever(Options(artifact=str(made), exclude_rejected=False, exclude_mentioned=False))
+    keeps.prepare(setup)
+    assert set(keeps.recommend(later, 48).items) == set(data.catalogue.ids)
+    alone = SmtpoRetriever(Options(artifact=str(made), views="semantic"))
+    alone.prepare(setup)
+    assert alone.recommend(Conversation(opening), 48).scores != keeps.recommend(Conversation(opening), 48).scores
 
 
 def test_the_card_says_what_it_was_made_of(made: Path) -> None:
