@@ -52,18 +52,24 @@ def test_repeating_every_row_within_its_cluster_adds_no_certainty():
     assert (often.n, often.clusters) == (1000, 40)
 
 
-def test_coverage_of_the_interval_holds_for_clustered_rows():
-    generator = np.random.default_rng(11)
-    clusters = [f"d{n // 5}" for n in range(300)]
-    inside = naive_inside = 0
-    for run in range(200):
-        rows = np.repeat(generator.normal(size=60), 5) + 0.3 * generator.normal(size=300)
-        low, high = clustered_bootstrap(rows, clusters, resamples=500, seed=run)[0].ci
-        inside += low <= 0 <= high
-        low, high = clustered_bootstrap(rows, alone(300), resamples=500, seed=run)[0].ci
-        naive_inside += low <= 0 <= high
-    assert inside >= 180, "a 95 % interval should hold the truth about 190 times in 200"
-    assert naive_inside < 150, "what goes wrong without clusters"
+@pytest.mark.parametrize("kind", ["solved or not", "skewed"])
+def test_95_percent_intervals_cover_in_95_percent_of_2000_clustered_data_sets(kind):
+    """Source dialogues of one to six rows that hang together. A column is a data set: all see the same 2,000 resamples."""
+    generator = np.random.default_rng(17)
+    sizes = generator.integers(1, 7, 200)
+    codes = np.repeat(np.arange(200), sizes)
+    if kind == "solved or not":
+        chance = generator.beta(1.0, 1.5, (200, 2000))  # of a whole dialogue; mean 0.4
+        truth, rows = 0.4, (generator.random((len(codes), 2000)) < chance[codes]).astype(float)
+    else:
+        truth, rows = 2.0, generator.gamma(2.0, 0.5, (200, 2000))[codes] + generator.exponential(1.0, (len(codes), 2000))
+
+    def covered(clusters: list[str]) -> float:
+        estimates = clustered_bootstrap(rows, clusters, resamples=2000, seed=3)
+        return float(np.mean([low <= truth <= high for low, high in (estimate.ci for estimate in estimates)]))
+
+    assert covered([f"d{code}" for code in codes]) == pytest.approx(0.95, abs=0.015)
+    assert covered(alone(len(codes))) < 0.90, "what goes wrong without clusters"
 
 
 def test_no_interval_is_invented_where_nothing_can_be_resampled():
@@ -136,6 +142,25 @@ def test_exact_permutation_equals_scipy():
             n_resamples=np.inf,
             vectorized=True,
         )
+        assert ours.exact
+        assert ours.p == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+def test_permutation_of_clusters_equals_scipys_on_their_sums():
+    generator = np.random.default_rng(8)
+    for _ in range(5):
+        clusters = [f"d{n}" for n in generator.integers(0, 8, 30)]
+        a, b = generator.integers(0, 4, 30) / 4, generator.integers(0, 4, 30) / 4
+        ids = sorted(set(clusters))
+        sums_a, sums_b = ([sum(v for v, c in zip(side, clusters, strict=True) if c == one) for one in ids] for side in (a, b))
+        theirs = scipy.stats.permutation_test(
+            (np.array(sums_a), np.array(sums_b)),
+            lambda x, y, axis: np.sum(x - y, axis=axis),
+            permutation_type="samples",
+            n_resamples=np.inf,
+            vectorized=True,
+        )
+        ours = paired_permutation(a, b, clusters)
         assert ours.exact
         assert ours.p == pytest.approx(theirs.pvalue, abs=1e-12)
 
@@ -218,6 +243,23 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_holm_is_the_closed_test_of_bonferroni():
+    """Rejected is what Bonferroni rejects in every set of hypotheses that it is in (Marcus, Peritz and Gabriel 1976)."""
+    generator = np.random.default_rng(9)
+    for size in (1, 2, 5, 8):
+        p = generator.beta(0.3, 2.0, size)
+        p[-1] = p[0]
+        sets = [s for count in range(1, size + 1) for s in itertools.combinations(range(size), count)]
+        closed = [max(min(1.0, len(s) * min(p[n] for n in s)) for s in sets if one in s) for one in range(size)]
+        assert holm(p.tolist()) == pytest.approx(closed, abs=1e-12)
+
+
+def test_holm_equals_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    p = np.random.default_rng(4).beta(0.3, 2.0, 40)
+    assert holm(p.tolist()) == pytest.approx(multitest.multipletests(p, method="holm")[1].tolist(), abs=1e-12)
 
 
 def test_pass_k_is_the_mean_over_all_choices_of_k_trials():

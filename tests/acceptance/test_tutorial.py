@@ -38,6 +38,15 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert "exclude-only" in gain
     assert "Alien" in texts["chat"]
     assert " 0 failed" in texts["check"]
+    assert "mine-0.1: valid" in texts["submit"]
+
+
+def test_from_a_new_recommender_to_a_valid_submission_in_under_ten_commands() -> None:
+    commands = [line for block in blocks() for line in block.splitlines() if re.match(r"(harness|pip) ", line)]
+    first = commands.index("harness new recommender mine")
+    last = next(n for n, line in enumerate(commands) if line.startswith("harness submit validate"))
+    assert last - first + 1 < 10
+    assert len([line for line in commands[first : last + 1] if "mine" in line]) == last - first + 1
 
 
 def _interrupt(folder: Path) -> None:

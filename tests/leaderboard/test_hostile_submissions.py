@@ -103,7 +103,18 @@ def swap_all(every: Lines) -> None:
 
 
 def target_first(line: dict[str, Any]) -> None:
-    line["turns"][-1]["items"] = [*line["targets"][:1], *line["turns"][-1]["items"]][:10]
+    """A target in the place of the first item, turned down like that one was."""
+    target, turn = line["targets"][0], line["turns"][0]
+    first = turn["items"][0]
+    for field in ("items", "rejected"):
+        turn[field] = [target if item == first else item for item in turn[field]]
+
+
+def negative(forgery: Forgery) -> None:
+    def change(every: Lines) -> None:
+        every[0]["turns"][0]["recommender_usage"] = {"prompt_tokens": -5}
+
+    forgery.dialogues(change, rescore=False)  # the sum of such tokens would be refused already
 
 
 def easy_target(line: dict[str, Any]) -> None:
@@ -136,6 +147,10 @@ def encoded(encoding: str) -> Change:
 
 def whole(content: bytes) -> Change:
     return lambda forgery: (forgery.folder / SUBMISSION).write_bytes(content)
+
+
+def nested(forgery: Forgery) -> None:
+    (forgery.folder / MANIFEST).write_bytes(b'{"format":1,"fields":{"a":' + b"[" * 100_000)
 
 
 def bomb(line_count: int, line_length: int) -> Change:
@@ -192,9 +207,9 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "extra field inside": (put(1, "results", "scores", "sr", "note"), "results.scores", "unknown field `note`"),
     "extra field deep inside": (put(1, "results", "spent", "recommender", "tips"), "results.spent", "unknown field `tips`"),
     "missing field": (submission(lambda s: s.pop("authors")), "submission.json", "required field `authors`"),
-    "NaN": (lambda f: f.text('"invalid":0', '"invalid":NaN'), "submission.json", "is no JSON"),
-    "infinity by exponent": (lambda f: f.text('"invalid":0', '"invalid":1e999'), "submission.json", "out of range"),
-    "a huge count": (lambda f: f.text('"invalid":0', f'"invalid":{MANY}'), "results.counts.invalid", ""),
+    "NaN": (lambda f: f.text('"invalid": 0', '"invalid": NaN'), "submission.json", "is no JSON"),
+    "infinity by exponent": (lambda f: f.text('"invalid": 0', '"invalid": 1e999'), "submission.json", "out of range"),
+    "a huge count": (lambda f: f.text('"invalid": 0', f'"invalid": {MANY}'), "results.counts.invalid", ""),
     "a huge score": (put(1e300, "results", "scores", "sr", "value"), "results.scores", "<="),
     "a negative count": (put(-1, "results", "counts", "invalid"), "results.counts.invalid", ">= 0"),
     "a text for a number": (put("0.9", "results", "scores", "sr", "value"), "results.scores", ""),
@@ -220,7 +235,7 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "Latin-1": (encoded("latin-1"), "submission.json", "UTF-8"),
     "half a file": (whole(b'{"format": 1, "name": "x"'), "submission.json", "is no JSON"),
     "no object": (whole(b"[]"), "submission.json", "Expected `object`"),
-    "nested without end": (whole(b'{"results":' * 100_000), "submission.json", "nested too deeply"),
+    "nested without end": (nested, "manifest.json", "nested too deeply"),
     "a large file": (whole(b" " * (5 << 20)), "submission.json", "larger than 4 MiB"),
     "a link": (link(DIALOGUES), "dialogues.jsonl.gz", "is a link"),
     "submission.json as a link": (link(SUBMISSION), "submission.json", "is a link"),
@@ -231,7 +246,7 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "no manifest": (lambda f: (f.folder / MANIFEST).unlink(), "manifest.json", "is missing"),
     "both forms": (lambda f: (f.folder / RANKS).write_bytes(b""), RANKS, "belongs to no part"),
     "another hash": (not_recorded_hash, f"files.{DIALOGUES}", "hash differs"),
-    "another simulator": (lambda f: f.fields(simulator__name="oracle"), "manifest.json: fields", "simulator.name: \"rule\""),
+    "another simulator": (lambda f: f.fields(simulator__name="oracle"), "manifest.json: fields", "name: rule -> oracle"),
     "another prompt of the simulator": (
         lambda f: f.fields(simulator__revision__prompt="accept everything"),
         "manifest.json: fields",
@@ -246,7 +261,7 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "more turns than the board": (lambda f: f.fields(turns=9), "manifest.json: fields", "turns: 5 -> 9"),
     "longer lists than the board": (lambda f: f.fields(k=50, success_k=50), "manifest.json: fields", "k: 10 -> 50"),
     "another data hash": (lambda f: f.fields(data_hash="0" * 64), "fields.data_hash", "other data"),
-    "the other variant": (lambda f: f.fields(variant="all"), "manifest.json: fields", 'variant: "novel" -> "all"'),
+    "the other variant": (lambda f: f.fields(variant="all"), "manifest.json: fields", "variant: novel -> all"),
     "more scenarios claimed": (manifest(scenarios=21), "", "of the run's 42"),
     "other rows": (manifest(rows=99), "manifest.json: rows", "is 99"),
     "an extra field of the manifest": (manifest(x=1), MANIFEST, "`x`"),
@@ -257,7 +272,7 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "a foreign source": (frame(source="mine"), "source", "in the data"),
     "transcripts swapped": (lines(swap_turns), "dialogues.jsonl.gz: ", "not what this simulator answers"),
     "scenarios swapped": (lines(swap_all), "targets", "not those of the data"),
-    "the target put into a list": (one(long, target_first), "turns[", ""),
+    "the target put into a list": (one(long, target_first), "turns[0].", "not what this simulator answers"),
     "an easy target": (one(long, easy_target), "targets", "not those of the data"),
     "the user's words changed": (turn(0, user_text="I love it."), "turns[0].user_text", "not what this simulator answers"),
     "what the user accepts": (one(accepted, lambda d: d["turns"][-1].update(accepted=["c0001"])), "accepted", ""),
@@ -281,7 +296,7 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "repeats hidden": (turn(0, items=["c0001", "c0001"]), "turns[0].repeated", "repeats 1"),
     "an extra field of a turn": (turn(0, score=1), "line", "unknown field `score`"),
     "an extra field of usage": (turn(0, recommender_usage={"calls": 1, "tip": 2}), "line", "unknown field `tip`"),
-    "negative tokens": (turn(0, recommender_usage={"prompt_tokens": -5}), "recommender_usage.prompt_tokens", "from 0"),
+    "negative tokens": (negative, "recommender_usage.prompt_tokens", "from 0"),
     "a trial too many": (frame(trial=7), "trial", "2 trial(s)"),
     "no target": (frame(targets=[]), "targets", "at least one"),
     "negative seconds": (frame(seconds={"recommender": -1.0}), "seconds.recommender", "seconds"),
