@@ -57,7 +57,7 @@ class Forgery:
         return [msgspec.json.decode(line) for line in gzip.decompress((self.folder / self.name).read_bytes()).splitlines()]
 
     def dialogues(self, change: Callable[[Lines], Lines | None], *, rescore: bool = True) -> None:
-        """Change the dialogues, then claim what they give now: a cheat who knows the format."""
+        """Change the dialogues and their hash; `rescore`: then claim what they give now."""
         lines = self.lines()
         lines = change(lines) or lines
         self.raw(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))

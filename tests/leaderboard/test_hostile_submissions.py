@@ -1,6 +1,7 @@
 """Submissions that are broken or cheat: each is refused for the right reason, and the honest ones pass.
 
-A cheat here knows the format: hashes, fingerprints and claimed scores are made right again after each change.
+A cheat here knows the format: hashes and fingerprints are made right again after each change, and claimed scores where that
+could help.
 """
 
 from __future__ import annotations
@@ -47,7 +48,13 @@ def manifest(**values: Any) -> Change:
 
 
 def lines(change: Callable[[Lines], Lines | None]) -> Change:
-    return lambda forgery: forgery.dialogues(change)
+    """Change dialogues; the claimed scores stay what they were, which is told as well."""
+    return lambda forgery: forgery.dialogues(change, rescore=False)
+
+
+def hidden(change: Change) -> Change:
+    """Then claim the scores that the changed dialogues give."""
+    return lambda forgery: (change(forgery), forgery.rescore())
 
 
 def one(wanted: Callable[[dict[str, Any]], bool], change: Callable[[dict[str, Any]], Any]) -> Change:
@@ -265,16 +272,16 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "more scenarios claimed": (manifest(scenarios=21), "", "of the run's 42"),
     "other rows": (manifest(rows=99), "manifest.json: rows", "is 99"),
     "an extra field of the manifest": (manifest(x=1), MANIFEST, "`x`"),
-    "hard scenarios dropped": (lines(drop_hard), "dialogues.jsonl.gz", "38 dialogues of the run's 40"),
-    "easy ones twice": (lines(easy_twice), "dialogues.jsonl.gz: line", "stands on line"),
+    "hard scenarios dropped": (hidden(lines(drop_hard)), "dialogues.jsonl.gz", "38 dialogues of the run's 40"),
+    "easy ones twice": (hidden(lines(easy_twice)), "dialogues.jsonl.gz: line", "stands on line"),
     "one more dialogue": (lines(lambda every: [*every, every[0]]), "line 41", "more lines than the 40"),
     "a foreign scenario": (frame(scenario="mine"), "scenario 'mine'", "not among the scenarios"),
     "a foreign source": (frame(source="mine"), "source", "in the data"),
-    "transcripts swapped": (lines(swap_turns), "dialogues.jsonl.gz: ", "not what this simulator answers"),
+    "transcripts swapped": (hidden(lines(swap_turns)), "dialogues.jsonl.gz: ", "not what this simulator answers"),
     "scenarios swapped": (lines(swap_all), "targets", "not those of the data"),
-    "the target put into a list": (one(long, target_first), "turns[0].", "not what this simulator answers"),
+    "the target put into a list": (hidden(one(long, target_first)), "turns[0].", "not what this simulator answers"),
     "an easy target": (one(long, easy_target), "targets", "not those of the data"),
-    "the user's words changed": (turn(0, user_text="I love it."), "turns[0].user_text", "not what this simulator answers"),
+    "the user's words changed": (hidden(turn(0, user_text="I love it.")), "turns[0].user_text", "not what this simulator"),
     "what the user accepts": (one(accepted, lambda d: d["turns"][-1].update(accepted=["c0001"])), "accepted", ""),
     "an action that should end it": (turn(0, action="accept"), "turns[0].action", "goes on"),
     "acceptance without an action": (frame(stop="accepted"), "stop", "the last action is"),
