@@ -10,7 +10,7 @@ from datetime import date
 import click
 from tabulate import tabulate
 
-NAMES = ("startup", "overhead", "scoring", "llm_calls", "local_model")
+NAMES = ("startup", "overhead", "scoring", "llm_calls", "local_model", "report_page")
 
 
 @click.command()

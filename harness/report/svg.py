@@ -18,8 +18,8 @@ _VARIABLES: Final = {
     GRID: "var(--line)",
     **{colour: f"var(--s{n})" for n, colour in enumerate(SERIES, 1)},
 }
-_LINES: Final = ("-", "--", ":", "-.")
-_STYLE: Final = {
+_LINES: Final[tuple[Any, ...]] = ("-", "--", ":", "-.")
+_STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "text.parse_math": False,
@@ -52,7 +52,7 @@ def colour(number: int) -> str:
     return SERIES[number % len(SERIES)]
 
 
-def line_style(number: int) -> str:
+def line_style(number: int) -> Any:
     """Beyond the colours' number, series differ by their dashes."""
     return _LINES[number // len(SERIES) % len(_LINES)]
 
