@@ -144,10 +144,9 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(start: Path, t
     assert first.card.files["model.safetensors"] == second.card.files["model.safetensors"]
     assert first.card.trained_against == ("exclude-only",)
     logged = [line for line in context(torn, start).read_log() if "reward" in line]
-    assert [line["step"] for line in logged] == [1, 2, 3, 3, 4] or [line["step"] for line in logged] == [1, 2, 3, 4]
-    assert {"reward/format", "reward/recommendation", "reward/preference", "kl", "entropy", "length", "skipped"} <= set(
-        logged[0]
-    )
+    assert [line["step"] for line in logged] in ([1, 2, 3, 3, 4], [1, 2, 3, 4])
+    terms = {"reward/format", "reward/recommendation", "reward/preference", "kl", "entropy", "length", "skipped"}
+    assert terms <= {name for line in logged for name in line}
     from transformers import AutoModelForCausalLM
 
     assert AutoModelForCausalLM.from_pretrained(first.path, dtype="auto").dtype == torch.float16
@@ -156,7 +155,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(start: Path, t
 
 @pytest.mark.filterwarnings("ignore")
 def test_numbers_that_are_none_end_the_training_with_one_line(start: Path, tmp_path: Path) -> None:
-    settings = msgspec.structs.replace(SETTINGS, learning_rate=1e30, max_grad_norm=1e30, beta=0.0)
+    settings = msgspec.structs.replace(SETTINGS, learning_rate=3e38, max_grad_norm=1e30, beta=0.0)
     with pytest.raises(HarnessError, match=r"rl\.learning_rate"), plain_errors("rl", msgspec.structs.asdict(settings)):
         rl_stage.run(context(tmp_path, start), settings, tmp_path / "rl")
 

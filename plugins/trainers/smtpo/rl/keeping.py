@@ -55,8 +55,7 @@ def measured(worlds: Sequence[Environment], player: Player, scenarios: Any, turn
     point: dict[str, float] = {"step": float(step)}
     for place, world in enumerate(worlds):
         suffix = "" if place == 0 else f" {world.name}"
-        records = world.play(player, scenarios, turns=turns)
-        player.forget()
+        records = player.play(world, scenarios, turns=turns)
         means = ndcg_by_turn(records, turns).mean(axis=0)
         faults = sum(record.stop == "recommender_fault" for record in records.values())
         point |= {

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from harness.api import Catalogue, Conversation, Item, Recommendation, Usage
+from harness.api import Catalogue, Conversation, DialogueRecord, Item, Recommendation, Scenario, Usage
 from harness.llm.api import ChatMessage, ChatRequest, Completion, LlmError
 from harness.llm.hf_prompt import Prompter
 from harness.llm.loops import PerLoop
@@ -23,6 +23,8 @@ from harness.scenarios import derive_seed
 from ....recommenders.reading import Reader
 from ....recommenders.smtpo.prompt import Prompting
 from ....recommenders.smtpo.recommender import Options, Smtpo
+from ..failures import NotFinite
+from .environment import Environment
 
 Key = tuple[int, int]
 """(the recommender's seed in a dialogue, turn)"""
@@ -100,7 +102,7 @@ class EngineGenerate:
             for prompt, seed, limit in zip(prompts, seeds, limits, strict=True)
         ]
         waiting = list(rows)
-        with _evaluating(model), torch.inference_mode():
+        with _evaluating(model), torch.inference_mode(), _numbers():
             engine = Engine(loaded, Prompter("policy", self._tokenizer, None), options)
             while waiting or engine.rows:
                 room = engine.room(waiting) if waiting else 0
@@ -125,6 +127,15 @@ def _evaluating(model: Any) -> Iterator[None]:
         if checkpointing:
             model.gradient_checkpointing_enable()
         model.train(training)
+
+
+@contextlib.contextmanager
+def _numbers() -> Iterator[None]:
+    """The engine's refusal to choose among logits that are no numbers, told as a training that diverged."""
+    try:
+        yield
+    except LlmError as error:
+        raise NotFinite(f"the policy can't be generated with, {error}") from error
 
 
 def _checkpoints(model: Any) -> bool:
@@ -173,6 +184,7 @@ class Recorder:
 
     def __init__(self, generate: Generate, tokenizer: Any, *, temperature: float = 1.0, answers: int = 1) -> None:
         self.calls: dict[Key, Call] = {}
+        self.failure: Exception | None = None
         self._generate, self._prompter = generate, Prompter("policy", tokenizer, None)
         self._temperature, self._answers = temperature, answers
         self._gatherings: PerLoop[_Gathering] = PerLoop(lambda: _Gathering(self._answer))
@@ -181,7 +193,12 @@ class Recorder:
         """The first answer; all are kept under the call's dialogue and turn."""
         key = _CURRENT.get()
         prompt = self._prompter.prompt(request.messages)
-        said = await self._gatherings.get().ask((key, prompt, request.max_tokens))
+        try:
+            said = await self._gatherings.get().ask((key, prompt, request.max_tokens))
+        except Exception as error:
+            # Whatever generating raises would count as the recommender's fault. It is the training's: this ends the rollout.
+            self.failure = error
+            raise LlmError(f"the policy can't be generated with: {error}") from error
         self.calls[key] = Call(prompt, said)
         first = said[0]
         usage = Usage(calls=1, prompt_tokens=len(prompt), completion_tokens=len(first.tokens))
@@ -265,10 +282,18 @@ class Player(Smtpo):
         self.recorder = recorder
         self.states: dict[Key, State] = {}
 
-    def forget(self) -> None:
-        """Everything that was kept."""
+    def play(
+        self, environment: Environment, scenarios: Sequence[Scenario], **how: Any
+    ) -> dict[tuple[str, int], DialogueRecord]:
+        """As `environment.play`; what was kept of earlier dialogues goes. Raises what generating has raised."""
         self.recorder.calls.clear()
         self.states.clear()
+        try:
+            return environment.play(self, scenarios, **how)
+        except LlmError:
+            if self.recorder.failure is not None:
+                raise self.recorder.failure from None
+            raise
 
     async def recommend(self, conversation: Conversation, k: int) -> Recommendation:
         token = _CURRENT.set((conversation.seed, conversation.turn))

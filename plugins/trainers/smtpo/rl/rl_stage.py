@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from random import Random
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -169,6 +170,7 @@ class Stage:
             disable_tqdm=True,
             dataloader_pin_memory=torch.cuda.is_available(),
             remove_unused_columns=False,
+            shuffle_dataset=False,
         )
         ranked = settings.ranks != "off"
         optimizers: tuple[Any, Any] = (None, None)
@@ -177,12 +179,11 @@ class Stage:
 
             parts = MuonAdamW(model.named_parameters(), muon_lr=settings.muon_learning_rate, adamw_lr=settings.learning_rate)
             optimizers = (parts, None)
-        scenarios = list(context.train.scenarios)
         watch = _callback(self)
         trainer = TurnTrainer(
             model=model,
             args=arguments,
-            train_dataset=Dataset.from_dict({"prompt": [scenario.id for scenario in scenarios]}),
+            train_dataset=Dataset.from_dict({"prompt": self._order()}),
             processing_class=self.tokenizer,
             peft_config=self._lora(),
             optimizers=optimizers,
@@ -194,6 +195,20 @@ class Stage:
         trainer.remove_callback(PrinterCallback)
         watch.trainer = trainer
         return trainer
+
+    def _order(self) -> list[str]:
+        """Ids of the scenarios of every step, in one go: an order that a resumed training finds again. None twice in a step."""
+        settings = self.settings
+        names = [scenario.id for scenario in self.context.train.scenarios]
+        if len(names) < settings.scenarios:
+            raise UsageError(f"there are {len(names)} training scenarios, fewer than rl.scenarios={settings.scenarios}")
+        ordered: list[str] = []
+        for epoch in range(settings.steps):
+            if len(ordered) >= settings.steps * settings.scenarios:
+                break
+            Random(f"{self.context.seed}/{epoch}").shuffle(names)
+            ordered += names[: len(names) - len(names) % settings.scenarios]
+        return ordered[: settings.steps * settings.scenarios]
 
     def _lora(self) -> Any:
         if not self.settings.lora_rank:

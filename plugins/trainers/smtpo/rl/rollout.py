@@ -59,10 +59,9 @@ class Rollouts:
     def rows(self, dialogues: Sequence[tuple[str, int]], *, turns: int, horizon: int, seed: int, answers: int = 1) -> list[Row]:
         """`horizon` rows for each (scenario id, trial), at most `turns` of them played; with `answers` > 1, for each of the
         answers drawn at every turn. In the order of `dialogues`, then by answer, then by turn."""
-        self._player.forget()
         trials = 1 + max(trial for _, trial in dialogues)
         chosen = [self._scenarios[name] for name in dict.fromkeys(name for name, _ in dialogues)]
-        records = self._environment.play(self._player, chosen, turns=turns, trials=trials, seed=seed, only=frozenset(dialogues))
+        records = self._player.play(self._environment, chosen, turns=turns, trials=trials, seed=seed, only=frozenset(dialogues))
         rows: list[Row] = []
         for name, trial in dialogues:
             judge = Judge(self._environment.split.catalogue, self._scenarios[name].need, self._environment.k)
