@@ -180,7 +180,7 @@ def board_page(standing: Standing) -> str:
         LEGEND,
     ]
     if (known := references(standing)) is not None:
-        parts += ["## What can be known", f"Sorted by {text(primary(standing.config))}; on the same rows:", render(known)]
+        parts += ["## What can be known", "What simple and optimal methods reach on these rows:", render(known)]
     if standing.rows:
         parts.append("## Systems")
         for row, said in systems(standing):
