@@ -149,6 +149,7 @@ class _Collector:
             advantage, used = advantages(total, played, self._credit)
             return np.repeat(advantage[:, :, None], k, 2), np.repeat(used[:, :, None], k, 2)
         to_go = returns_to_go(total, self._credit.gamma)
+        reachable = played & ~np.isnan(reward)
         out, kept = np.zeros(hits.shape), np.zeros(hits.shape, dtype=np.bool_)
         for turn in range(reward.shape[1]):
             future = None
@@ -156,7 +157,7 @@ class _Collector:
                 future = self._credit.gamma * to_go[:, turn + 1]
             weighted = hits[:, turn] * self._rewards.recommendation
             out[:, turn], kept[:, turn] = rank_advantages(
-                weighted, played[:, turn], self._credit.ranks, baseline=self._credit.baseline, future=future
+                weighted, reachable[:, turn], self._credit.ranks, baseline=self._credit.baseline, future=future
             )
         return out, kept
 

@@ -131,6 +131,24 @@ def test_an_accepted_list_ends_the_dialogue_and_is_carried(tokenizer: Any) -> No
     assert result.log["reward"] == pytest.approx(0.1 + 1.0 + 0.3)
 
 
+def test_credit_by_rank_leaves_out_what_the_retriever_missed() -> None:
+    found = credited(
+        np.array([[1.0, np.nan, 0.0], [1.0, 0.5, 0.0], [1.0, 1.0, 0.0]]),
+        np.ones(3, dtype=bool),
+        np.zeros(3, dtype=bool),
+        np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+        group=3,
+        horizon=1,
+        weights=Weights(),
+        credit=CreditSettings(ranks="exp_inf"),
+    )
+    assert found.by_rank is not None
+    assert np.allclose(found.by_rank, [[0, 0], [-1, 1], [1, -1]], atol=1e-3)
+    # The missed row stands at the mean of the others, so its reasoning is neither praised nor blamed.
+    assert np.allclose(found.advantage, [0, -math.sqrt(1.5), math.sqrt(1.5)], atol=1e-3)
+    assert found.log["missed"] == pytest.approx(1 / 3)
+
+
 def test_several_answers_are_drawn_in_one_state_and_the_first_goes_on(tokenizer: Any) -> None:
     told = Told(tokenizer, [BAD, GOOD])
     found = rollouts(tokenizer, told, ExcludeOnly(None), answers=2).rows([("s0", 0)], turns=2, horizon=2, seed=0, answers=2)

@@ -145,7 +145,7 @@ def credited(
                 future = credit.gamma * to_go[:, turn + 1] if later else None
                 found[:, turn], some = rank_advantages(
                     places[:, turn] * weights.recommendation,
-                    there[:, turn],
+                    there[:, turn] & ~np.isnan(columns["recommendation"][:, turn]),
                     "exp_inf" if credit.ranks == "exp_inf" else "log_decay",
                     baseline=credit.baseline,
                     future=future,
