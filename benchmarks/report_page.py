@@ -68,7 +68,7 @@ def _browser(path: Path, empty: Path) -> list[dict[str, Any]]:
                     found.setdefault("seconds to open a dialogue", []).append(time.monotonic() - began)
                     began = time.monotonic()
                     tab.fill("#query", "word7 word11 word13")
-                    tab.wait_for_function("document.getElementById('status').textContent.includes(' of 10,000 dialogues')")
+                    tab.locator("#status", has_text=" of 10,000 dialogues").wait_for()
                     found.setdefault("seconds to search all texts", []).append(time.monotonic() - began)
                 tab.close()
         browser.close()

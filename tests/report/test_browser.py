@@ -42,7 +42,9 @@ class Tab:
 
     def told(self, text: str) -> None:
         """Waits until the number of dialogues is told so."""
-        self.page.wait_for_function(f"document.getElementById('status').textContent === {text!r}")
+        from playwright.sync_api import expect
+
+        expect(self.page.locator("#status")).to_have_text(text, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
