@@ -9,6 +9,8 @@ from harness.api import DialogueRecord, TurnRecord, Usage
 from harness.config import RunConfig
 from harness.leaderboard.types import MAX_COUNT, MAX_SECONDS, MAX_TARGETS, RankRow
 
+MAX_DROPPED = 100_000
+"""Items beyond K that a recommender may give."""
 Found = Iterator[tuple[str, str]]
 """(field, what is wrong)"""
 
@@ -99,9 +101,8 @@ def _turn(turn: TurnRecord, config: RunConfig) -> Found:
     for field, most in (("text", 1), ("user_text", 1), ("reasoning", 10)):
         if len(getattr(turn, field) or "") > most * config.max_text:
             yield field, f"is longer than the {most * config.max_text:,} characters that a run allows"
-    for field in ("unknown", "repeated", "dropped"):
-        if not 0 <= getattr(turn, field) <= MAX_COUNT:
-            yield field, "must be a count"
+    if not 0 <= turn.dropped <= MAX_DROPPED:
+        yield "dropped", f"must be from 0 to {MAX_DROPPED:,}"
     if turn.repeated != len(turn.items) - len(set(turn.items)):
         yield "repeated", f"is {turn.repeated}, the list repeats {len(turn.items) - len(set(turn.items))} ids"
     for field in ("recommender_usage", "simulator_usage"):

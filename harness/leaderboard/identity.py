@@ -66,6 +66,10 @@ def _choice(fields: Mapping[str, Any], role: str) -> dict[str, Any] | None:
         if not isinstance(value := fields.get(f"{role}.{key}"), str) or not _VERSION.fullmatch(value):
             raise UsageError(f"{role}.{key}: must be a name or version of a package")
     before = f"{role}.options."
+    for key, value in fields.items():
+        # Whoever checks a submission loads its data set: from the place that he says, never from one that a stranger says.
+        if role == "dataset" and key.startswith(before) and (key == f"{before}path" or re.search(r"[/\\~]", str(value))):
+            raise UsageError(f"{key}: may name no file or folder")
     return {"name": name, "options": {k.removeprefix(before): v for k, v in fields.items() if k.startswith(before)}}
 
 

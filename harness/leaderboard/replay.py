@@ -17,6 +17,7 @@ from harness.assembly import Assembly, Part, load_data, prepare, resolve
 from harness.config import Choice, RunConfig
 from harness.errors import ComponentFault, HarnessError
 from harness.leaderboard.contents import Contents
+from harness.leaderboard.dialogues import MAX_DROPPED
 from harness.leaderboard.safefiles import Problem, Told
 from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS
 from harness.registry import Registry
@@ -122,7 +123,7 @@ class Recorded:
             return ComponentFault("exception", "as recorded")
         turn = record.turns[conversation.turn - 1]
         # What was cut off behind k is in the record as a number only.
-        cut = ("cut off",) * turn.dropped if len(turn.items) == self._k else ()
+        cut = ("cut off",) * min(turn.dropped, MAX_DROPPED) if len(turn.items) == self._k else ()
         return Recommendation(
             (*turn.items, *cut), turn.text, turn.reasoning, usage=turn.recommender_usage, candidates=turn.candidates
         )

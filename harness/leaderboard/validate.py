@@ -10,7 +10,7 @@ from harness.errors import HarnessError, StoreError
 from harness.leaderboard.contents import Contents, Problems, check_contents
 from harness.leaderboard.replay import Loader, check_data, replay
 from harness.leaderboard.safefiles import Problem
-from harness.leaderboard.types import BOARD, SUBMISSIONS, Board
+from harness.leaderboard.types import BOARD, MANIFEST, SUBMISSIONS, Board
 from harness.registry import Registry
 
 
@@ -36,6 +36,9 @@ def validate(registry: Registry, folder: Path, *, board: Path | None = None, loa
     if contents is not None:
         if loader is None:
             notes.append("not checked against the data")
+        elif rules is not None and any(problem.file == MANIFEST for problem in told.found):
+            # Nothing that this board does not know is made or loaded for a stranger's manifest.
+            notes.append("not checked against the data: its manifest is not one of this board")
         elif contents.records:
             notes += _with_data(registry, contents, loader, told, known=rules is not None)
         if contents.config.limit is not None:
