@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import SCENARIOS  # type: ignore[import-not-found]
+from hostile_world import SCENARIOS
 
 from harness.errors import StoreError, UsageError
 from harness.registry import Registry
