@@ -108,10 +108,9 @@ def test_a_stream_fails_at_the_first_wrong_section_and_knows_its_end() -> None:
     with pytest.raises(MalformedChain, match="preference must read"):
         parser.feed("<think><preference>I would say horror</preference>")
     endless = ChainParser(3, 2)
-    endless.feed("<think><preference>likes: ")
+    endless.feed("<think><preference>likes: " + "horror | " * 2000)
     with pytest.raises(MalformedChain, match="longer than"):
-        for _ in range(300):
-            endless.feed("horror | " * 10)
+        endless.feed("horror | " * 1000)
     whole = ChainParser(3, 2)
     whole.feed(GOOD)
     assert whole.done

@@ -134,4 +134,5 @@ def test_without_any_candidate_it_asks() -> None:
 
     made = Smtpo.assembled(Options(), Prompting(), Nothing(), answering(1), FILMS)  # type: ignore[arg-type]
     found = play(made)
-    assert found.items == () and found.text.endswith("?")
+    assert found.items == ()
+    assert found.text.endswith("?")

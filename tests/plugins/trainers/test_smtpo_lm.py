@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of the tiny model: what is learned, what is not, and that a killed training goes on as if nothing was."""
+"""Supervised fine-tuning of the tiny model: what is learned, what is not, and that a killed training goes on as it was."""
 
 from __future__ import annotations
 
