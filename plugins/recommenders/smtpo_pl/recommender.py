@@ -40,8 +40,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         msgspec.Meta(description="items that are scored; none: as trained, else 100"),
     ] = None
     exclude_rejected: Annotated[
-        bool, msgspec.Meta(description="never show an item again that was turned down; false: the weight of `rejected` decides")
-    ] = False
+        bool | None,
+        msgspec.Meta(
+            description="never show an item again that was turned down; false: the weight of `rejected` decides; none: as "
+            "trained, else true"
+        ),
+    ] = None
     exclude_mentioned: Annotated[bool, msgspec.Meta(description="leave out what the dialogue names already")] = True
 
 
@@ -51,6 +55,7 @@ class Weights(msgspec.Struct, frozen=True):
     weights: dict[str, float]
     retriever: str = "hybrid"
     candidates: int = 100
+    exclude_rejected: bool = False
 
 
 def read_weights(path: Path) -> Weights:
@@ -80,7 +85,7 @@ class SmtpoPl:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._trained = Weights({})
+        self._trained = Weights({}, exclude_rejected=True)
         self._revision: dict[str, Any] = {}
         if options.artifact:
             from harness.artifacts import find
@@ -90,7 +95,7 @@ class SmtpoPl:
         self.features = Features(
             options.retriever or self._trained.retriever,
             options.candidates or self._trained.candidates,
-            exclude_rejected=options.exclude_rejected,
+            exclude_rejected=(self._trained.exclude_rejected if options.exclude_rejected is None else options.exclude_rejected),
             exclude_mentioned=options.exclude_mentioned,
         )
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api import Conversation, DialogueRecord, Scenario
+from harness.rollouts import Environment
 
 from ...recommenders.smtpo_pl import policy
 from ...recommenders.smtpo_pl.features import Candidates
 from ...recommenders.smtpo_pl.recommender import Decision, SmtpoPl
 from ..smtpo.rl.credit import CreditSettings, advantages, rank_advantages, returns_to_go, totals
-from ..smtpo.rl.environment import ENDED, Environment, dialogue_keys
+from ..smtpo.rl.environment import ENDED, dialogue_keys
 from ..smtpo.rl.rewards import Answer, Judge, Weights
 
 Floats = NDArray[np.float64]

@@ -51,6 +51,9 @@ class SftSettings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         "hybrid"
     )
     candidates: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    exclude_rejected: Annotated[
+        bool, msgspec.Meta(description="never show an item again that was turned down; false: the weight of `rejected` decides")
+    ] = False
     check_scenarios: Annotated[int, msgspec.Meta(ge=1, description="validation scenarios, at most")] = 500
 
 
@@ -69,6 +72,9 @@ class Settings(RlSettings, frozen=True, kw_only=True, forbid_unknown_fields=True
         "hybrid"
     )
     candidates: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    exclude_rejected: Annotated[
+        bool, msgspec.Meta(description="never show an item again that was turned down; false: the weight of `rejected` decides")
+    ] = False
     check_scenarios: Annotated[int, msgspec.Meta(ge=1, description="validation scenarios, at most")] = 500
 
 
@@ -110,7 +116,9 @@ class _Learning:
                 "scenarios must name their dialogue as source, and there must be enough of them"
             )
         rest = tuple(dialogue for dialogue in train.training if dialogue.id not in held)
-        options = Options(retriever=settings.retriever, candidates=settings.candidates)
+        options = Options(
+            retriever=settings.retriever, candidates=settings.candidates, exclude_rejected=settings.exclude_rejected
+        )
         self._player, self._judged = SmtpoPl(options), SmtpoPl(options)
         for recommender, training in ((self._player, rest), (self._judged, tuple(train.training))):
             recommender.prepare(RecommenderSetup(train.catalogue, training, 10, context.seed))
@@ -219,7 +227,12 @@ class _Learning:
             trained_against=(self._worlds[0].name,),
             results={"validation ndcg@10": state.best_value, "start": state.curve[0]["ndcg@10"]},
         )
-        held = Weights(dict(zip(names, state.best, strict=True)), retriever=settings.retriever, candidates=settings.candidates)
+        held = Weights(
+            dict(zip(names, state.best, strict=True)),
+            retriever=settings.retriever,
+            candidates=settings.candidates,
+            exclude_rejected=settings.exclude_rejected,
+        )
         card = msgspec.structs.replace(card, name=f"{KIND}-{self._context.stage}")
         with create(self._out, card) as folder:
             (folder / WEIGHTS).write_bytes(msgspec.json.format(msgspec.json.encode(held), indent=2) + b"\n")
