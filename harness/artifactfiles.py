@@ -16,7 +16,7 @@ from harness import __version__
 from harness.artifacts import BUNDLE, CARD, README, Artifact, Card, contents, read, safe, sha256
 from harness.errors import StoreError, UsageError
 from harness.modelcard import render
-from harness.store import write_atomically
+from harness.wholefiles import sync_folder, write_atomically
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "trl", "accelerate", "peft", "numpy")
 
@@ -44,7 +44,7 @@ def create(out: Path, card: Card) -> Iterator[Path]:
             if out.exists():
                 out.rename(old)
             beside.rename(out)
-            _sync_folder(out.parent)
+            sync_folder(out.parent)
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -95,15 +95,7 @@ def _sync(folder: Path) -> None:
         for name in files:
             with (Path(at) / name).open("rb") as file:
                 os.fsync(file.fileno())
-        _sync_folder(Path(at))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(Path(at))
 
 
 @contextlib.contextmanager

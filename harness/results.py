@@ -22,7 +22,8 @@ from harness.presets import candidate_metrics, default_metrics
 from harness.registry import Registry
 from harness.scenarios import data_hash
 from harness.scoring import BoundMetric, Reading, RunScores, score_run
-from harness.store import SCORES, SUMMARY, read_manifest, read_records, write_atomically
+from harness.store import SCORES, SUMMARY, read_manifest, read_records
+from harness.wholefiles import write_atomically
 
 
 class RecordFile:

@@ -24,6 +24,7 @@ import msgspec
 from harness.api import DialogueRecord
 from harness.errors import StoreError
 from harness.locks import hold
+from harness.wholefiles import sync_folder, why, write_atomically
 
 MANIFEST, DIALOGUES, TORN, SCORES, SUMMARY = (
     "manifest.json", "dialogues.jsonl", "dialogues.torn", "scores.jsonl", "summary.json",
@@ -43,10 +44,10 @@ class Store:
             self._recover()
             self._file = os.open(folder / DIALOGUES, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             self._size = os.fstat(self._file).st_size
-            _sync_folder(folder)
+            sync_folder(folder)
         except OSError as error:
             os.close(self._lock)
-            raise StoreError(f"can't write to {folder}: {_why(error)}") from error
+            raise StoreError(f"can't write to {folder}: {why(error)}") from error
         except BaseException:
             os.close(self._lock)
             raise
@@ -103,7 +104,7 @@ class Store:
 
     def _error(self, error: OSError) -> StoreError:
         return StoreError(
-            f"can't write to {self.folder / DIALOGUES}: {_why(error)}; everything up to here is kept. Mend that, then: "
+            f"can't write to {self.folder / DIALOGUES}: {why(error)}; everything up to here is kept. Mend that, then: "
             f"harness resume {self.folder}"
         )
 
@@ -154,31 +155,6 @@ class Store:
 # --------------------------------------------------------------------------------------------------------------- reading
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename. Raises StoreError; the old file stays whole then."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise StoreError(f"can't write {path}: {_why(error)}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk only after its directory is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run directory. Raises StoreError when there is none."""
     return _read_object(folder / MANIFEST, "it is no run directory")
@@ -195,7 +171,7 @@ def _read_object(path: Path, hint: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise StoreError(f"there is no {path}: {hint}") from None
     except OSError as error:
-        raise StoreError(f"can't read {path}: {_why(error)}") from error
+        raise StoreError(f"can't read {path}: {why(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} is damaged: {error}") from None
     if not isinstance(content, dict):
@@ -224,7 +200,7 @@ def read_lines(folder: Path) -> Iterator[DialogueRecord]:
                         f"{path}:{number} is damaged ({error}); remove that line and resume: the dialogue is played again"
                     ) from None
     except OSError as error:
-        raise StoreError(f"can't read {path}: {_why(error)}") from error
+        raise StoreError(f"can't read {path}: {why(error)}") from error
 
 
 def finished(folder: Path) -> set[tuple[str, int]]:
@@ -246,7 +222,3 @@ def read_records(folder: Path) -> Iterator[DialogueRecord]:
     for number, record in enumerate(read_lines(folder)):
         if number in wanted:
             yield record
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)

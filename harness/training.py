@@ -26,7 +26,7 @@ from harness.locks import LOCK, hold
 from harness.models import layers_of, own_model
 from harness.registry import Registry
 from harness.scenarios import data_hash, novel
-from harness.store import write_atomically
+from harness.wholefiles import write_atomically
 
 MANIFEST = "train.json"
 FAILURE = "train-error.txt"

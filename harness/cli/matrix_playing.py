@@ -19,7 +19,8 @@ from harness.models import charge
 from harness.registry import Registry
 from harness.report.rows import read_rows
 from harness.results import bind_metrics, need_judge
-from harness.store import MANIFEST, read_lines, read_manifest, read_summary, write_atomically
+from harness.store import MANIFEST, read_lines, read_manifest, read_summary
+from harness.wholefiles import write_atomically
 
 CONTENT: Final = "matrix.json"
 

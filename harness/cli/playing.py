@@ -22,7 +22,8 @@ from harness.registry import Registry
 from harness.report.rows import read_rows
 from harness.report.text import summary_text
 from harness.results import bind_metrics, need_judge
-from harness.store import DIALOGUES, SUMMARY, read_records, write_atomically
+from harness.store import DIALOGUES, SUMMARY, read_records
+from harness.wholefiles import write_atomically
 
 RUNS = Path("runs")
 

@@ -22,7 +22,8 @@ from harness.leaderboard.types import BOARD, REPRODUCED, SUBMISSION, SUBMISSIONS
 from harness.leaderboard.validate import own_board, read_board
 from harness.registry import FIRST_PARTY, Registry
 from harness.statistics import holm, paired_permutation
-from harness.store import read_manifest, read_summary, write_atomically
+from harness.store import read_manifest, read_summary
+from harness.wholefiles import write_atomically
 
 FLOORS = ("random", "popularity", "copy-history", "bm25")
 ALPHA = 0.05

@@ -12,7 +12,7 @@ from harness.leaderboard.page import page
 from harness.leaderboard.safefiles import Problem
 from harness.leaderboard.types import schema
 from harness.registry import Registry
-from harness.store import write_atomically
+from harness.wholefiles import write_atomically
 
 SCHEMA = "submission.schema.json"
 

@@ -24,7 +24,8 @@ from harness.leaderboard.safefiles import control_files
 from harness.leaderboard.scores import evaluate
 from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, SUBMISSIONS, Form, Manifest, Submission
 from harness.registry import Registry
-from harness.store import read_manifest, read_records, write_atomically
+from harness.store import read_manifest, read_records
+from harness.wholefiles import write_atomically
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):

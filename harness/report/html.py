@@ -24,7 +24,8 @@ from harness.report.elements import Html, group, tag
 from harness.report.sections import comparison, details, faults_and_costs, figures, headline
 from harness.report.text import title
 from harness.report.transcripts import CHUNK, Background, PlayedRun, background, labels, order, pack
-from harness.store import read_summary, write_atomically
+from harness.store import read_summary
+from harness.wholefiles import write_atomically
 
 MOST_RUNS: Final = 12
 

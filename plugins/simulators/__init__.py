@@ -84,7 +84,7 @@ def harness_simulators() -> Iterable[Component]:
     yield Component(
         "smtpo-sft",
         f"{_HERE}.smtpo.simulator:SmtpoSft",
-        summary="a trained language model that knows no target: feedback, attribute alignment and acceptance learned from others",
+        summary="a trained language model that knows no target: feedback, alignment and acceptance learned from others",
         options=trained,
         knowledge="label_free",
         trained_on=("cinema",),

@@ -8,11 +8,12 @@ from typing import Any
 
 from harness.api import DialogueRecord, Scenario
 from harness.errors import UsageError
+from harness.rollouts import Environment
 
 from ...recommenders.smtpo.prompt import Prompting
 from ...recommenders.smtpo.recommender import Options, Smtpo
 from .context import StageContext
-from .rl.environment import Environment, ndcg_by_turn
+from .rl.environment import ndcg_by_turn
 from .rl.players import environments
 from .rl.rewards import ndcg
 

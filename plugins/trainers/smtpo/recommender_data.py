@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from harness.api import Conversation, Item, Recommendation, Scenario, Split
+from harness.rollouts import Environment
 
 from ...recommenders.evidence import ListOptions, excluded_ids
 from ...recommenders.reading import Reader
@@ -21,7 +22,6 @@ from ...recommenders.smtpo.prompt import Prompter
 from ...recommenders.smtpo.teacher import TeacherSettings, teach
 from ...smtpo.cards import stated
 from .lm import Example
-from .rl.environment import Environment
 from .states import rough_states
 
 RECORDED = 100

@@ -156,8 +156,9 @@ def _data(context: StageContext, settings: Settings, prompter: Prompter) -> tupl
 
 def _played(context: StageContext, settings: Settings, prompter: Prompter, split: Split) -> list[Example]:
     """The split's scenarios played with the teacher, from the work folder where they were played before."""
+    from harness.rollouts import Environment
+
     from .evaluation import load_retriever
-    from .rl.environment import Environment
     from .rl.players import environments
 
     held = context.work / f"played-{split.name}.json"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.api import RecommenderSetup
 from harness.artifactfiles import create
 from harness.errors import DataError
-from harness.store import write_atomically
+from harness.wholefiles import write_atomically
 
 from ...recommenders.smtpo_pl.features import equal_weights
 from ...recommenders.smtpo_pl.recommender import KIND, WEIGHTS, Options, SmtpoPl, Weights, read_weights

@@ -17,6 +17,7 @@ pytest.importorskip("trl")
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
 from harness.api import Catalogue, Conversation, Item, Message, Need, Scenario, SimulatorSetup, Split  # noqa: E402
+from harness.rollouts import Environment  # noqa: E402
 from harness_plugins.recommenders.smtpo.chain import MARKS, Chain, identifier, render  # noqa: E402
 from harness_plugins.recommenders.smtpo.prompt import Prompting  # noqa: E402
 from harness_plugins.recommenders.smtpo.recommender import Options  # noqa: E402
@@ -24,7 +25,6 @@ from harness_plugins.simulators.controls import ExcludeOnly  # noqa: E402
 from harness_plugins.simulators.target import RuleTarget  # noqa: E402
 from harness_plugins.smtpo.tiny import TinySettings, make_model, make_tokenizer  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.credit import CreditSettings  # noqa: E402
-from harness_plugins.trainers.smtpo.rl.environment import Environment  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.grpo import TurnTrainer, item_means  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.policy import EngineGenerate, Player, Recorder, Said  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.rewards import Weights  # noqa: E402

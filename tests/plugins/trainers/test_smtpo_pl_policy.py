@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import Catalogue, Item, Message, Need, RecommenderSetup, Scenario, SimulatorSetup, Split
+from harness.rollouts import Environment
 from harness_plugins.recommenders.smtpo_pl import policy
 from harness_plugins.recommenders.smtpo_pl.recommender import Options, SmtpoPl
 from harness_plugins.simulators.controls import ExcludeOnly
 from harness_plugins.trainers.smtpo.rl.credit import CreditSettings
-from harness_plugins.trainers.smtpo.rl.environment import Environment, ndcg_by_turn
+from harness_plugins.trainers.smtpo.rl.environment import ndcg_by_turn
 from harness_plugins.trainers.smtpo.rl.objective import Clip
 from harness_plugins.trainers.smtpo.rl.rewards import Weights
 from harness_plugins.trainers.smtpo_pl.learning import Adam, likelihood, surrogate

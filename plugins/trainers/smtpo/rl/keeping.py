@@ -10,12 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from harness.artifactfiles import create
-from harness.store import write_atomically
+from harness.rollouts import Environment
+from harness.wholefiles import write_atomically
 
 from ....recommenders.smtpo.prompt import Prompting
 from ....recommenders.smtpo.recommender import KIND
 from ..context import StageContext
-from .environment import Environment, ndcg_by_turn
+from .environment import ndcg_by_turn
 from .policy import Player
 
 _STATE: Final = "validation.json"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from harness.api import SimulatorSetup
+from harness.rollouts import Environment
 
 from ..context import StageContext
-from .environment import Environment
 
 
 def environments(context: StageContext, held_out: str, *, default: str = "smtpo-sft", max_turns: int = 5) -> list[Environment]:

@@ -18,13 +18,13 @@ from harness.api import Catalogue, Conversation, DialogueRecord, Item, Recommend
 from harness.llm.api import ChatMessage, ChatRequest, Completion, LlmError
 from harness.llm.hf_prompt import Prompter
 from harness.llm.loops import PerLoop
+from harness.rollouts import Environment
 from harness.scenarios import derive_seed
 
 from ....recommenders.reading import Reader
 from ....recommenders.smtpo.prompt import Prompting
 from ....recommenders.smtpo.recommender import Options, Smtpo
 from ..failures import NotFinite
-from .environment import Environment
 
 Key = tuple[int, int]
 """(the recommender's seed in a dialogue, turn)"""

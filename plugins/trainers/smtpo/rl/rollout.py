@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from harness.api import Scenario
 from harness.errors import ComponentFault
 from harness.llm.api import Completion
+from harness.rollouts import Environment
 from harness.scenarios import derive_seed
 
 from ....recommenders.smtpo.recommender import read
 from ....smtpo.cards import stated
 from .credit import CreditSettings, advantages, rank_advantages, returns_to_go, totals
-from .environment import ENDED, Environment
+from .environment import ENDED
 from .policy import Player, Said, State
 from .rewards import Answer, Judge, TurnReward, Weights
 
