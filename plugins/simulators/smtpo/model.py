@@ -19,9 +19,11 @@ UNTRAINED: Final = "untrained"
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of simulator.json. `base` names the pretrained model where the artefact doesn't hold its weights."""
+    """The content of simulator.json. `aligned`: the model has learned attribute alignment. `base` names the pretrained model
+    where the artefact doesn't hold its weights."""
 
     prompt: str
+    aligned: bool = True
     decision: Decision
     untrained_decision: Decision = Decision()
     base: str = ""
@@ -32,6 +34,7 @@ class Trained(msgspec.Struct, frozen=True):
 
     artifact: artifacts.Artifact
     prompt: str
+    aligned: bool
     decision: Decision
     llm: str | None
 
@@ -44,10 +47,10 @@ def trained(name_or_path: str, *, untrained: bool = False) -> Trained:
     artifact = artifacts.find(name_or_path, part="simulator", kind=KIND)
     stored = read(artifact.file(SETTINGS))
     if not untrained:
-        return Trained(artifact, stored.prompt, stored.decision, f"hf:{artifact.path}")
+        return Trained(artifact, stored.prompt, stored.aligned, stored.decision, f"hf:{artifact.path}")
     folder = artifact.path / UNTRAINED
     llm = f"hf:{folder}" if (folder / "config.json").is_file() else stored.base or None
-    return Trained(artifact, stored.prompt, stored.untrained_decision, llm)
+    return Trained(artifact, stored.prompt, stored.aligned, stored.untrained_decision, llm)
 
 
 def read(path: Path) -> Stored:

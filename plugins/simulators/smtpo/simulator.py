@@ -39,14 +39,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, msgspec.Meta(description="path of another prompt file (TOML); empty: the one that the model was trained with")
     ] = ""
     accept: Annotated[
-        float | None,
-        msgspec.Meta(ge=0, le=1, description="accept from this probability on; null: as calibrated on validation"),
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        msgspec.Meta(description="accept from this probability on; null: as calibrated on validation"),
     ] = None
     keep: Annotated[
-        float | None,
-        msgspec.Meta(ge=0, le=1, description="turn down items below this probability; null: as calibrated, 1: all of them"),
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        msgspec.Meta(description="turn down items below this probability; null: as calibrated, 1: all of them"),
     ] = None
-    align: Annotated[bool, msgspec.Meta(description="ask for the attribute alignment first and give it to the reply")] = True
+    align: Annotated[
+        bool | None,
+        msgspec.Meta(description="ask for the attribute alignment first and give it to the reply; null: if it was learned"),
+    ] = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2, description="of the reply; 0: greedy")] = 0.0
     eps: Annotated[float, msgspec.Meta(ge=0, le=1, description="probability that a stated attribute is false")] = 0.0
     show: Annotated[int, msgspec.Meta(ge=1, description="items of a list that the seeker looks at, from the top")] = 10
@@ -83,6 +86,7 @@ class SmtpoSft:
         self._prompt = self._load_prompt()
         changed = {name: value for name in ("accept", "keep") if (value := getattr(self.options, name)) is not None}
         self._decision: Decision = msgspec.structs.replace(self.artefact.decision, **changed)
+        self._aligned = self.artefact.aligned if self.options.align is None else self.options.align
         self._viewer = Viewer(setup.catalogue, setup.training, turns=setup.max_turns, look=self.options.show)
         self._noise = NoisyText(self.options.eps, setup.catalogue)
         self._mind = Mind(
@@ -106,7 +110,7 @@ class SmtpoSft:
         if verdict.accepted:
             text = self._prompt.text("accept", noun=noun_of(self._viewer.catalogue))
             return Feedback(text, "accept", accepted=verdict.accepted, rejected=(), state=state)
-        plan = (await self._mind.align(view)).plan() if self.options.align else ""
+        plan = (await self._mind.align(view)).plan() if self._aligned else ""
         text = self._noise.said(await self._mind.feedback(view, plan), conversation.seed)
         return Feedback(text, rejected=verdict.rejected, state=state)
 

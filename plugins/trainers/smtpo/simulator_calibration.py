@@ -1,8 +1,8 @@
 """From log-odds on a validation split to the numbers of a `Decision`.
 
 In this order: Platt's scaling on lists as a recommender shows them, so that probabilities are of being the target in such a
-list; the accept threshold with the best F1 of accepted items against targets; and the threshold below which items are turned
-down, by playing the game that it decides about.
+list; the threshold below which items are turned down, by playing the game that it decides about; and the accept threshold with
+the best F1 of accepted items against targets among those that accept of a quarter of the first lists at most.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from ...simulators.smtpo.decision import Decision, decide
 
 LIST: Final = 10
 TURNS: Final = 5
+ACCEPTED: Final = 0.25
+"""Share of first lists of which something may be accepted. Without a limit a weak judge has its best F1 where it accepts nearly
+anything at once, and there is no dialogue left. [inferred]"""
 _GRID: Final = 40
 
 
@@ -39,12 +42,14 @@ def fit(judged: Sequence[Judged]) -> Decision:
         return Decision()
     model = LogisticRegression(C=1e6).fit(odds[:, None], wanted)
     decision = Decision(slope=float(model.coef_[0, 0]), offset=float(model.intercept_[0]))
-    best = np.array([max(map(decision.probability, one.odds[:LIST]), default=0.0) for one in judged])
-    accept = max(_grid(best), key=lambda at: _f1(judged, msgspec.structs.replace(decision, accept=at)))
-    decision = msgspec.structs.replace(decision, accept=accept)
     every = np.array([decision.probability(value) for one in judged for value in one.odds[:LIST]])
-    keep = max([0.0, *_grid(every)], key=lambda at: played(judged, msgspec.structs.replace(decision, keep=at))[-1])
-    return msgspec.structs.replace(decision, keep=keep)
+    # The game first, with nothing accepted: an acceptance would end it before anything could make room.
+    patient = msgspec.structs.replace(decision, accept=1.0)
+    keep = max([0.0, *_grid(every)], key=lambda at: played(judged, msgspec.structs.replace(patient, keep=at))[-1])
+    best = np.array([max(map(decision.probability, one.odds[:LIST]), default=0.0) for one in judged])
+    grid = [at for at in _grid(best) if np.mean(best >= at) <= ACCEPTED] or [float(best.max())]
+    accept = max(grid, key=lambda at: _f1(judged, msgspec.structs.replace(decision, accept=at)))
+    return msgspec.structs.replace(decision, keep=keep, accept=accept)
 
 
 def _grid(values: np.ndarray) -> list[float]:

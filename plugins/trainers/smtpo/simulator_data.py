@@ -20,6 +20,7 @@ import msgspec
 
 from harness.api import Catalogue, Conversation, Item, Message, RecommenderSetup, Scenario, Split, Statement, TrainingDialogue
 from harness.scenarios import novel
+from harness.text import AttributeIndex
 
 from ...facets import noun_of
 from ...recommenders.hybrid import Hybrid
@@ -27,6 +28,7 @@ from ...recommenders.hybrid import Options as HybridOptions
 from ...recommenders.reading import Reader
 from ...simulators.smtpo.alignment import Alignment
 from ...simulators.smtpo.view import View, Viewer
+from .simulator_replies import real_reply, tells
 from .simulator_wording import feedback_text
 
 FOLDS: Final = 2
@@ -109,7 +111,7 @@ class Moments:
         """`crossed`: learn what a scenario's dialogue is judged by from the other fold; for scenarios of the train split."""
         self.catalogue, self.reader, self.common = catalogue, Reader(catalogue), Common(catalogue)
         self._seed, self._rounds, self._crossed = seed, rounds, crossed
-        self._noun = noun_of(catalogue)
+        self._noun, self._index = noun_of(catalogue), AttributeIndex(catalogue)
         folds = [[d for d in training if fold_of(d.id) != fold] for fold in range(FOLDS)] if crossed else [list(training)]
         self._parts = [self._part(fold) for fold in folds]
 
@@ -145,6 +147,18 @@ class Moments:
             yield Moment(scenario.id, turn, view, target, alignment, reply, tuple(pool))
             said += statements
             messages.append(Message("seeker", reply))
+
+    def real(self, moment: Moment, scenario: Scenario) -> Moment | None:
+        """What the person of the scenario's dialogue has answered to what they were recommended last, where they said something
+        of attributes; else None."""
+        found = real_reply(scenario)
+        if found is None or not tells(found[1], self._index):
+            return None
+        conversation, reply = found
+        viewer, _ = self.part(scenario)
+        view = viewer.view(conversation)
+        alignment = align(view, moment.target, self.common)
+        return msgspec.structs.replace(moment, view=view, alignment=alignment, reply=reply)
 
     def pool(self, hybrid: Hybrid, scenario: Scenario) -> list[Item]:
         """The best items of the reference recommender, best first."""

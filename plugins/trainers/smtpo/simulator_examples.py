@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from ...prompting import Prompt
 from ...simulators.smtpo.mind import NO, YES
 from .lm import Example
 from .simulator_data import Moment, Moments
+from .simulator_replies import Key
 
 Task = Literal["feedback", "alignment", "target"]
 TASKS: Final[tuple[Task, ...]] = ("feedback", "alignment", "target")
@@ -24,7 +26,12 @@ _BUFFER: Final = 512
 _PLANLESS: Final = 0.25
 """Share of the feedback examples without notes, so that the reply can be had without the alignment."""
 
+Replies = Literal["grammar", "real", "teacher"]
 Share = Annotated[float, msgspec.Meta(ge=0)]
+
+
+Weights = dict[Task, float]
+"""What a token of a task's answers counts."""
 
 
 class Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,31 +55,40 @@ class Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Examples:
-    """Writes moments as examples. `gate` leaves out answers that name a title of the catalogue."""
+    """Writes moments as examples; answers that name a title of the catalogue are left out.
 
-    def __init__(self, moments: Moments, prompt: Prompt, mixture: Mixture) -> None:
+    Replies are the moments' own (the grammar's), those that real people gave, or those in `taught`, which belong to the moments
+    of pass 0.
+    """
+
+    def __init__(
+        self,
+        moments: Moments,
+        prompt: Prompt,
+        mixture: Mixture,
+        replies: Replies = "grammar",
+        taught: Mapping[Key, str] = MappingProxyType({}),
+        weights: Weights | None = None,
+    ) -> None:
         self._moments, self._prompt, self._mixture = moments, prompt, mixture
+        self._replies, self._taught = replies, taught
         self._gate = LeakGate(moments.catalogue)
-        self._lengths: dict[Task, float] = dict.fromkeys(TASKS, 1.0)
+        self._weights = weights or {task: mixture.weight(task) for task in TASKS}
         self.left_out = 0
         """Answers that named a title."""
 
-    def weigh(self, length: Callable[[Example], int], sample: Sequence[Scenario]) -> None:
-        """Let each *answer* count the same, whatever its length in tokens: L = lambda/|y| * sum of the token losses, with |y|
-        as the task's mean over a sample, scaled so that the mean weight of a token is about one."""
-        for task in TASKS:
-            if self._mixture.share(task):
-                rng = Random(task)
-                made = [e for s in sample for m in self._moments.of(s) for e in self._written(task, m, s, rng)]
-                self._lengths[task] = sum(map(length, made)) / max(1, len(made))
+    def weigh(self, length: Callable[[Example], int], sample: Sequence[Scenario]) -> Weights:
+        """Weights by which each *answer* counts the same, whatever its length in tokens: L = lambda/|y| * sum of the token
+        losses, with |y| as the task's mean over a sample, scaled so that the mean weight of a token is about one."""
         shares = {task: self._mixture.share(task) for task in TASKS}
-        mean = sum(shares[t] * self._lengths[t] for t in TASKS) / sum(shares.values())
-        self._lengths = {task: self._lengths[task] / mean for task in TASKS}
-
-    def like(self, other: Examples) -> Examples:
-        """With the weights of another one."""
-        self._lengths = dict(other._lengths)
-        return self
+        lengths = dict.fromkeys(TASKS, 1.0)
+        for task in TASKS:
+            if shares[task]:
+                rng = Random(task)
+                made = [length(e) for s in sample for m in self._moments.of(s) for e in self._written(task, m, s, rng)]
+                lengths[task] = max(1.0, sum(made) / max(1, len(made)))
+        mean = sum(shares[t] * lengths[t] for t in TASKS) / sum(shares.values())
+        return {task: self._mixture.weight(task) * mean / lengths[task] for task in TASKS}
 
     def stream(self, scenarios: Sequence[Scenario], seed: int) -> Iterator[Example]:
         """Endless; every pass over the scenarios has other lists, replies and items."""
@@ -99,7 +115,7 @@ class Examples:
         one = max(shares["feedback"], shares["alignment"]) or shares["target"]
         credit = dict.fromkeys(TASKS, 0.0)
         for scenario in scenarios:
-            for moment in self._moments.of(scenario, epoch):
+            for moment in self._moments.of(scenario, 0 if self._replies == "teacher" else epoch):
                 for task in TASKS:
                     credit[task] += shares[task] / one
                     while credit[task] >= 1:
@@ -107,13 +123,17 @@ class Examples:
                         yield from self._written(task, moment, scenario, rng)
 
     def _written(self, task: Task, moment: Moment, scenario: Scenario, rng: Random) -> Iterator[Example]:
-        weight = self._mixture.weight(task) / self._lengths[task]
+        weight = self._weights[task]
         viewer, _ = self._moments.part(scenario)
         prompt = self._prompt
         if task == "alignment":
             text = prompt.text("align", **viewer.state(moment.view, prompt.placeholders("align")))
             yield Example(text, moment.alignment.answer(), weight)
         elif task == "feedback":
+            answered = self._answered(moment, scenario)
+            if answered is None:
+                return
+            moment = answered
             named = self._gate.check(moment.reply, hidden=scenario.need.targets)
             if named.leaks or named.items:
                 self.left_out += 1
@@ -128,6 +148,15 @@ class Examples:
             known = {**viewer.state(moment.view, asked), **viewer.item(moment.view, item, asked)}
             given, _, after = prompt.text("verdict", **known, answer="\0").partition("\0")
             yield Example(prompt.text("target", **known), answer + after, weight, given)
+
+    def _answered(self, moment: Moment, scenario: Scenario) -> Moment | None:
+        """The moment with the reply that is to be learned; None where there is none."""
+        if self._replies == "real":
+            return self._moments.real(moment, scenario) if moment.turn == 1 else None
+        if self._replies == "teacher":
+            text = self._taught.get((moment.scenario, moment.turn))
+            return None if text is None else msgspec.structs.replace(moment, reply=text)
+        return moment
 
     def _judged(self, moment: Moment, rng: Random) -> tuple[Item, str]:
         """The target, or a shown item or one of the recommender's best that is none."""

@@ -16,7 +16,7 @@ from harness.text import AttributeIndex
 
 from ...simulators.smtpo.decision import Decision, decide
 from ...simulators.smtpo.mind import Mind
-from .simulator_calibration import LIST, Judged
+from .simulator_calibration import LIST, Judged, accepting, area, hit_at_1, played
 from .simulator_data import Moment, Moments, pairs
 
 
@@ -128,7 +128,20 @@ def summary(answers: Sequence[Answered]) -> dict[str, float]:
     }
 
 
-def report(answers: Sequence[Answered]) -> dict[str, Any]:
-    """The summary of all turns and of each."""
+def report(answers: Sequence[Answered], judged: Sequence[Judged], decision: Decision) -> dict[str, Any]:
+    """For the model card: answers in all and by turn; verdicts on what the reference recommender shows first."""
     turns = sorted({a.turn for a in answers})
-    return {"all": summary(answers)} | {f"turn {t}": summary([a for a in answers if a.turn == t]) for t in turns}
+    precision, recall, f1 = accepting(judged, decision)
+    first = {
+        "AUC": area(judged),
+        "hit@1": hit_at_1(judged),
+        "accept precision": precision,
+        "accept recall": recall,
+        "accept F1": f1,
+    }
+    return {
+        "all": summary(answers),
+        **{f"turn {t}": summary([a for a in answers if a.turn == t]) for t in turns},
+        "first lists": first,
+        "ndcg@10 by turn, thresholds alone": played(judged, decision),
+    }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from harness.api import Catalogue, Item, Message, Need, Scenario, Statement, TrainingDialogue
 from harness.errors import DataError
 from harness.leakgate import LeakGate
+from harness.llm.api import ChatRequest, Completion
 from harness.text import AttributeIndex
 from harness_plugins import prompting
 from harness_plugins.simulators.smtpo.alignment import Alignment
@@ -23,6 +26,7 @@ from harness_plugins.trainers.smtpo.simulator_calibration import Judged
 from harness_plugins.trainers.smtpo.simulator_data import Common, Moments, align, fold_of, pairs
 from harness_plugins.trainers.smtpo.simulator_examples import Examples, Mixture
 from harness_plugins.trainers.smtpo.simulator_quality import _attributes
+from harness_plugins.trainers.smtpo.simulator_replies import real_reply, taught
 
 GENRES = ("horror", "comedy", "crime", "drama")
 DIRECTORS = ("Ana Sol", "Bo Reed", "Cy Lane")
@@ -157,9 +161,10 @@ def test_one_negative_per_positive_and_the_loss_is_on_the_answer_alone() -> None
 
 
 def test_weights_make_every_answer_count_the_same() -> None:
-    examples = Examples(MADE, PROMPT, Mixture(feedback=1, alignment=1, target=1, lambda_target=2))
+    mixture = Mixture(feedback=1, alignment=1, target=1, lambda_target=2)
     lengths = {"reply>": 20, "align>": 30, "judge>": 2}
-    examples.weigh(lambda e: lengths[e.prompt.rpartition("<")[2]], SCENARIOS)
+    found = Examples(MADE, PROMPT, mixture).weigh(lambda e: lengths[e.prompt.rpartition("<")[2]], SCENARIOS)
+    examples = Examples(MADE, PROMPT, mixture, weights=found)
     weights = {e.prompt.rpartition("<")[2]: e.weight for e in examples.once(SCENARIOS, Random(0))}
     per_answer = {task: weights[task] * lengths[task] for task in lengths}
     assert per_answer["reply>"] == pytest.approx(per_answer["align>"])
@@ -246,10 +251,15 @@ def test_calibrated_probabilities_fit_and_thresholds_are_the_best_on_what_was_ju
     assert sum(p for p, _ in shown) == pytest.approx(sum(t for _, t in shown), rel=1e-2)
     precision, recall, f1 = calibration.accepting(lists, decision)
     assert f1 == pytest.approx(2 * precision * recall / (precision + recall))
-    for other in (0.01, 0.1, 0.3, 0.5, 0.7, 0.9):
-        assert (
-            f1 >= calibration.accepting(lists, Decision(slope=decision.slope, offset=decision.offset, accept=other))[2] - 0.02
-        )
+
+    def share(at: float) -> float:
+        return sum(max(map(decision.probability, one.odds[:10])) >= at for one in lists) / len(lists)
+
+    assert 0 < share(decision.accept) <= calibration.ACCEPTED
+    for other in (n / 50 for n in range(1, 50)):
+        if share(other) <= calibration.ACCEPTED:
+            found = Decision(slope=decision.slope, offset=decision.offset, accept=other)
+            assert f1 >= calibration.accepting(lists, found)[2] - 0.03
     assert calibration.fit([judged((1.0, 2.0), None)]) == Decision()
 
 
@@ -271,3 +281,51 @@ def test_alignment_as_notes_and_as_json() -> None:
     assert found.plan() == "missing b; matched a; not c"
     assert found.answer() == '{"liked":["a","b"],"disliked":["c"],"matched":["a"],"missing":["b"]}'
     assert Alignment((), (), (), ()).plan() == ""
+
+
+# --------------------------------------------------------------------------------------------- people's and a teacher's words
+
+
+def test_what_a_person_answered_to_a_recommendation_is_learned_without_titles() -> None:
+    context = (
+        Message("seeker", "Hi, I like comedy."),
+        Message("recommender", "Quiet Lantern c2?", items=("f2",)),
+        Message("seeker", "Seen it. Something with more horror please."),
+    )
+    told = Scenario("r:3", "r", context, Need(("f8",)))
+    mute = Scenario("q:3", "q", (*context[:2], Message("seeker", "Seen it.")), Need(("f8",)))
+    found = real_reply(told)
+    assert found is not None
+    talk, reply = found
+    assert reply == "Seen it. Something with more horror please."
+    assert [m.ranked for m in talk.messages] == [(), ("f2",)]
+    made = list(Examples(MADE, PROMPT, Mixture(alignment=0, target=0), "real").once([told, mute, SCENARIOS[0]], Random(0)))
+    assert [e.completion for e in made] == [reply]
+    assert made[0].prompt.startswith("<wants> genre comedy ")
+    assert "horror" not in made[0].prompt.partition("<list>")[0]
+
+
+def test_a_teacher_is_asked_once_and_what_it_says_takes_the_place_of_the_grammar(tmp_path: Path) -> None:
+    class Teacher:
+        asked = 0
+
+        async def chat(self, request: ChatRequest) -> Completion:
+            self.asked += 1
+            said = request.messages[1].content
+            assert "genre: horror, crime" in said.partition("</after>")[0]
+            assert FILMS[8].title not in said.partition("</after>")[0]
+            return Completion("" if self.asked == 1 else f"Words {self.asked}.")
+
+    s = Scenario("t:1", "t", (Message("seeker", "Hello."),), Need(("f8",)))
+    file = tmp_path / "taught.jsonl"
+    teacher = Teacher()
+    viewer, _ = MADE.part(s)
+    found = asyncio.run(taught(teacher, list(MADE.of(s)), viewer, file))  # type: ignore[arg-type]
+    assert sorted(found.values()) == ["Words 2.", "Words 3."]  # an empty answer is left out
+    file.write_bytes(file.read_bytes() + b'\n["t:1",1,"tor')
+    again = asyncio.run(taught(teacher, list(MADE.of(s)), viewer, file))  # type: ignore[arg-type]
+    assert teacher.asked == 4
+    assert sorted(again) == [("t:1", 1), ("t:1", 2), ("t:1", 3)]
+    assert sorted(again.values()) == ["Words 2.", "Words 3.", "Words 4."]
+    made = Examples(MADE, PROMPT, Mixture(alignment=0, target=0), "teacher", again).once([s, SCENARIOS[0]], Random(0), 5)
+    assert [e.completion for e in made] == [again["t:1", turn] for turn in (1, 2, 3)]
