@@ -9,3 +9,6 @@ files.py          the artefact's files
 retriever.py      `Retriever`: load, recall
 recommender.py    the recommender `smtpo-retriever`
 """
+
+KIND = "smtpo-retriever"
+"""Of the artefact. Here, so that it is known without torch."""

@@ -16,7 +16,6 @@ from .model import Shape
 from .vocabulary import Vocabulary
 
 CONFIG, WEIGHTS = "retriever.json", "model.safetensors"
-KIND = "smtpo-retriever"
 _TABLES = ("collaborative.given", "collaborative.found")
 
 

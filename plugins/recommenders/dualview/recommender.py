@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -12,8 +12,10 @@ from harness.checks import MAX_CANDIDATES
 
 from ..evidence import ListOptions, excluded_ids
 from ..reply import QUESTION, reply
-from .files import KIND
-from .retriever import Retriever
+from . import KIND
+
+if TYPE_CHECKING:
+    from .retriever import Retriever
 
 
 class Options(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +38,8 @@ class SmtpoRetriever:
     serial = True
     """Computing threads would only take turns: one call at a time is faster."""
 
+    _retriever: Retriever
+
     def __init__(self, options: Options) -> None:
         self._options = options
         self._artifact = find_retriever(options.artifact)
@@ -45,6 +49,9 @@ class SmtpoRetriever:
         return self._artifact.revision()
 
     def prepare(self, setup: RecommenderSetup) -> None:
+        # Not before it is needed: it brings torch, and options are read without it.
+        from .retriever import Retriever
+
         self._catalogue = setup.catalogue
         self._retriever = Retriever.load(
             self._artifact.path,

@@ -64,15 +64,9 @@ class SmtpoSft:
     untrained: ClassVar[bool] = False
 
     def __init__(self, options: Options | None = None) -> None:
+        """Raises UsageError or DataError for an artefact that isn't there or doesn't fit."""
         self.options = options or Options()
-        self._trained: Trained | None = None
-
-    @property
-    def artefact(self) -> Trained:
-        """Looked up once. Raises UsageError or DataError."""
-        if self._trained is None:
-            self._trained = trained(self.options.artifact, untrained=self.untrained)
-        return self._trained
+        self.artefact: Trained = trained(self.options.artifact, untrained=self.untrained)
 
     def default_llm(self) -> str | None:
         """The artefact's own model; None where the artefact holds only settings."""

@@ -10,7 +10,7 @@ import msgspec
 from harness import artifactfiles
 from harness.errors import DataError
 
-from ...recommenders.dualview import files
+from ...recommenders.dualview import KIND
 from ...recommenders.dualview.collaborative import Kind
 from ...recommenders.dualview.model import Views
 from .context import StageContext
@@ -85,7 +85,7 @@ def run(context: StageContext, settings: Settings, out: Path) -> None:
     loop = Loop(context, settings)
     loop.train()
     card = context.card(
-        files.KIND,
+        KIND,
         summary="dual-view retriever: text and co-mentions fused by gated cross-attention",
         curves={"validation": loop.curve},
         results=loop.best,
