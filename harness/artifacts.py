@@ -258,7 +258,10 @@ def _unknown(name: str, registry: Registry | None) -> str:
     known = list(dict.fromkeys(found for found, _, _ in listed(registry)))
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}" if known else "there are none"
-    return f"unknown artefact {name!r}; {hint} (or give the path of a folder with {CARD})"
+    return (
+        f"unknown artefact {name!r}; {hint} (or give the path of a folder with {CARD}; "
+        f"`harness train TRAINER --out {FOLDER}/NAME` makes one that is found by name)"
+    )
 
 
 def _roots() -> list[Path]:

@@ -84,6 +84,8 @@ def fine_tune(
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    if model.dtype == torch.float16:
+        model.float()  # an optimiser's small numbers are zero in half precision
     on_gpu = torch.cuda.is_available()
 
     def encoded(source: Iterator[Example]) -> Iterator[dict[str, Any]]:

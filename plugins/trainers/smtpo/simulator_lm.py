@@ -37,10 +37,13 @@ def pretrained(path: str) -> tuple[Any, Any]:
 
 
 def save(model: Any, tokenizer: Any, folder: Path, *, half: bool) -> None:
-    """A whole transformers folder; `half`: weights in float16, which costs a tiny model nothing that can be measured."""
+    """A whole transformers folder; `half`: weights in float16, which costs a tiny model nothing that can be measured. The model
+    keeps its own number format: it may be trained on."""
     import torch
 
+    kept = model.dtype
     (model.to(torch.float16) if half else model).save_pretrained(folder)
+    model.to(kept)
     tokenizer.save_pretrained(folder)
 
 

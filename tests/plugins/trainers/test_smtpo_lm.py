@@ -93,6 +93,14 @@ def test_a_killed_training_goes_on_to_the_same_weights(tokenizer: Any, tmp_path:
     assert report.curve[-1]["loss"] < report.curve[0]["loss"]
 
 
+def test_a_model_that_was_stored_in_half_precision_is_trained_in_full(tokenizer: Any, tmp_path: Path) -> None:
+    whole, half = make_model(tokenizer, SHAPE, 3).half().float(), make_model(tokenizer, SHAPE, 3).half()
+    for name, model in (("whole", whole), ("half", half)):
+        fine_tune(model, tokenizer, rows, [], settings(steps=2), tmp_path / name, seed=5)
+    assert torch.equal(weights(whole), weights(half))
+    assert bool(weights(half).isfinite().all())
+
+
 def test_no_example_and_a_loss_that_is_no_number_are_told(tokenizer: Any, tmp_path: Path) -> None:
     model = make_model(tokenizer, SHAPE, 1)
     with pytest.raises(DataError, match="no training example of at most 16 tokens"):
