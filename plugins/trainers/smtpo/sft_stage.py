@@ -52,10 +52,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def run(context: StageContext, settings: Settings, out: Path) -> None:
-    """Make the artefact. Raises UsageError where fresh worlds are asked for and the data set can't make any."""
+    """Make the artefact. Raises UsageError where an earlier stage is missing, or the data set can't make the fresh worlds that
+    are asked for."""
     from .evaluation import Player, evaluate, load_retriever
 
     context = context if not settings.simulator else msgspec.structs.replace(context, simulator=(settings.simulator, {}))
+    # Both are needed late: what is missing must be told now, not after an hour.
+    context.artifact("retriever")
+    if context.simulator is None:
+        context.artifact("simulator")
     prompter = Prompter(settings.prompting, "film")
     examples, validation = _data(context, settings, prompter)
     model, tokenizer = load_base(context, settings)

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
-from harness.api import Catalogue, Item
-from harness.errors import DataError, HarnessError
+from harness.api import Catalogue, Item, Split
+from harness.errors import DataError, HarnessError, UsageError
 from harness_plugins.smtpo.tiny import TinySettings, make_model, make_tokenizer
+from harness_plugins.trainers.smtpo import sft_stage
+from harness_plugins.trainers.smtpo.context import StageContext
 from harness_plugins.trainers.smtpo.lm import Example, LmSettings, fine_tune
 from harness_plugins.trainers.smtpo.muon import MuonAdamW, orthogonalised
 
@@ -111,6 +114,25 @@ def test_no_example_and_a_loss_that_is_no_number_are_told(tokenizer: Any, tmp_pa
         model.model.embed_tokens.weight.fill_(math.nan)
     with pytest.raises(HarnessError, match="smaller learning rate"):
         fine_tune(model, tokenizer, rows, [], settings(), tmp_path / "nan", seed=0)
+
+
+@pytest.mark.parametrize("simulator", [("rule", {}), None])
+def test_the_stage_tells_at_once_which_earlier_one_is_missing(simulator: Any, tmp_path: Path) -> None:
+    split = Split("train", (), (), FILMS)
+    context = StageContext(
+        stage="sft",
+        train=split,
+        validation=split,
+        dataset="films",
+        work=tmp_path,
+        log_file=tmp_path / "log",
+        simulator=simulator,
+    )
+    with pytest.raises(UsageError, match="needs the artefact of stage retriever"):
+        sft_stage.run(context, sft_stage.Settings(fresh=1.0), tmp_path / "out")
+    with_retriever = msgspec.structs.replace(context, done={"retriever": tmp_path}, simulator=None)
+    with pytest.raises(UsageError, match="needs the artefact of stage simulator"):
+        sft_stage.run(with_retriever, sft_stage.Settings(fresh=1.0), tmp_path / "out")
 
 
 def test_muon_turns_a_gradient_into_a_nearly_orthogonal_step() -> None:
