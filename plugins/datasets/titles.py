@@ -7,16 +7,12 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from harness.text import normalise
+from harness.titles import natural_order, split_year, title_key
 
 P = TypeVar("P")
 
-_YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-–]\s*(?:\d{4})?)?\)\s*$")
 _TRAILING_PARENTHESIS = re.compile(r"\s*\(([^()]*)\)\s*$")
 _KNOWN_AS = re.compile(r"^(?:a\.?k\.?a\.?|also known as)\s+", re.IGNORECASE)
-_ARTICLE_LAST = re.compile(
-    r"^(?P<rest>.+), (?P<article>The|An?|Le|La|Les|L'|El|Los|Las|Il|Lo|I|Gli|Un|Une|Una|Der|Die|Das|Ein|Eine|Den|Det|De|O|Os)$"
-)
 
 
 class Title(msgspec.Struct, frozen=True):
@@ -25,24 +21,6 @@ class Title(msgspec.Struct, frozen=True):
     name: str
     year: int | None = None
     aliases: tuple[str, ...] = ()
-
-
-def natural_order(title: str) -> str:
-    """ "Matrix, The" -> "The Matrix"; other titles come back unchanged."""
-    match = _ARTICLE_LAST.match(title)
-    if match is None:
-        return title
-    article = match["article"]
-    return f"{article}{'' if article.endswith(chr(39)) else ' '}{match['rest']}"
-
-
-def split_year(text: str) -> tuple[str, int | None]:
-    """("Heat", 1995) for "Heat (1995)" or "Heat(1995)"; of a range "(2006–2007)" the first year. Single spaces throughout."""
-    text = " ".join(text.split())
-    match = _YEAR.search(text)
-    if match is None or not text[: match.start()]:
-        return text, None
-    return text[: match.start()].rstrip(), int(match[1])
 
 
 def parse_title(text: str) -> Title:
@@ -59,11 +37,6 @@ def parse_title(text: str) -> Title:
         rest = rest[: match.start()].rstrip()
     name = natural_order(rest)
     return Title(name, year, tuple(dict.fromkeys(a for a in aliases if a != name)))
-
-
-def title_key(title: str) -> str:
-    """Equal for two spellings of a title that differ in case, accents, punctuation, or "&" for "and"."""
-    return normalise(title.replace("&", " and "))
 
 
 class TitleIndex(Generic[P]):

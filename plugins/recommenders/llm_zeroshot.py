@@ -8,11 +8,11 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from harness.api import Conversation, Item, Recommendation, RecommenderSetup
+from harness.grounding import THRESHOLD, Grounder
 
 from . import naming
 from .chatting import ChatRecommender, MaxTokens, PromptPath, Temperature, schema_of
 from .evidence import ListOptions, excluded_ids
-from .grounding import THRESHOLD, Grounder
 from .reply import reply
 
 

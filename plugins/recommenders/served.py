@@ -14,6 +14,7 @@ import msgspec
 
 from harness.api import Conversation, Recommendation, RecommenderSetup, Usage
 from harness.errors import ComponentFault, HarnessError, RefusedError, TransportError, UsageError, described
+from harness.grounding import THRESHOLD, Grounder
 from harness.leakgate import LeakGate
 from harness.llm import openai_answers
 from harness.llm.api import Completion
@@ -23,7 +24,6 @@ from .. import prompting
 from ..facets import noun_of
 from . import naming
 from .chatting import PromptPath
-from .grounding import THRESHOLD, Grounder
 from .reply import QUESTION, reply, title_with_year
 from .wire import Wire
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_world import dialogue, seeker
 
 from harness import Catalogue, Item
-from harness_plugins.recommenders.grounding import Grounder
+from harness.grounding import Grounder
 
 FILMS = Catalogue(
     [

@@ -7,6 +7,7 @@ out of catalogue at its rank.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -18,9 +19,7 @@ from rapidfuzz.distance import OSA
 from harness.api import Catalogue, TrainingDialogue
 from harness.checks import MAX_ID
 from harness.text import words
-
-from ..datasets.titles import natural_order, split_year, title_key
-from .training import mention_counts
+from harness.titles import natural_order, split_year, title_key
 
 UNKNOWN: Final = "ooc:"
 THRESHOLD: Final = 90.0
@@ -77,7 +76,7 @@ class Grounder:
 
     def __init__(self, catalogue: Catalogue, training: Iterable[TrainingDialogue] = (), threshold: float = THRESHOLD) -> None:
         self._catalogue, self._threshold = catalogue, threshold
-        self._mentions = mention_counts(catalogue, training)
+        self._mentions = _mentions(catalogue, training)
         self._spelled: dict[str, list[int]] = {}
         self._solid: dict[str, list[int]] = {}
         self._bare: dict[str, list[int]] = {}
@@ -226,6 +225,15 @@ def _one_letter(one: str, other: str) -> bool:
         return False
     a, b = pairs[0]
     return min(len(a), len(b)) >= _LONG_WORD and a[0] == b[0] and OSA.distance(a, b, score_cutoff=1) == 1
+
+
+def _mentions(catalogue: Catalogue, training: Iterable[TrainingDialogue]) -> list[int]:
+    """How many training messages mention each item; by catalogue row."""
+    counts: Counter[str] = Counter()
+    for dialogue in training:
+        for message in dialogue.messages:
+            counts.update(dict.fromkeys(message.items).keys())
+    return [counts[item.id] for item in catalogue]
 
 
 def _add(index: dict[str, list[int]], key: str, row: int) -> None:
