@@ -14,7 +14,7 @@ from harness import options
 from harness.api import Catalogue, RecommenderSetup, Scenario, SimulatorSetup, Split
 from harness.config import Choice, RunConfig, fingerprint, fingerprint_fields
 from harness.errors import DataError, HarnessError, PluginError, UsageError, described
-from harness.models import build_judge, build_models, own_model
+from harness.models import build_judge, build_models, gathering, own_model
 from harness.registry import Entry, Kind, Registry
 from harness.scenarios import data_hash, novel
 
@@ -181,6 +181,7 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         instances["simulator"] = simulator.create()
         _check_level(simulator, instances["simulator"])
     own = _own_models(config, {"recommender": recommender, "simulator": simulator}, instances)
+    config = gathering(config, own)
     layers, models = build_models(config, like.layers if like is not None else None, own)
     layers, judge = build_judge(config, layers)
     revisions: dict[str, dict[str, Any]] = {

@@ -50,7 +50,7 @@ class Hosts:
         batched = getattr(component, f"{method}_batch", None)
         single = getattr(component, method, None)
         if batched is not None:
-            maximum = getattr(component, "max_batch", None) or self._transport.concurrency
+            maximum = getattr(component, "max_batch", None) or self._transport.at_once
             if not isinstance(maximum, int) or maximum < 1:
                 raise PluginError(f"max_batch of {role} {type(component).__name__} must be a whole number above 0")
             send = self._runner(batched, role, serial=True)
@@ -70,7 +70,7 @@ class Hosts:
             host = self._loop_host
             metered = _metered(function, self._transport.timeout)
             return lambda *arguments: host.submit(metered, *arguments)
-        limit = 1 if serial else self._transport.concurrency
+        limit = 1 if serial else self._transport.at_once
         threads = ThreadHost(f"harness-{role}", limit=limit, timeout=self._transport.timeout)
         self._open.append(threads)
         return lambda *arguments: threads.submit(function, *arguments)

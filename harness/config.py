@@ -26,13 +26,19 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Transport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How dialogues are carried out. Nothing here can change a number, so the fingerprint leaves it out."""
 
-    concurrency: int = 8
+    concurrency: int | None = None
+    """Dialogues in flight; None: 8, or 64 where a local model computes, which answers all that wait at once."""
     timeout: float = 120.0
     """Wall seconds that one call of a component (or one batch) may take."""
     transport_retries: int = 5
     backoff: float = 0.5
     """First pause after a transport failure, in seconds; doubles up to `max_backoff`."""
     max_backoff: float = 30.0
+
+    @property
+    def at_once(self) -> int:
+        """`concurrency`, or what stands for None where no local model is known of."""
+        return 8 if self.concurrency is None else self.concurrency
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +89,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
-        if self.transport.concurrency < 1:
+        if self.transport.at_once < 1:
             raise UsageError(f"concurrency must be at least 1, not {self.transport.concurrency}")
         if not 0 < self.transport.timeout < math.inf:
             raise UsageError(f"timeout must be a number of seconds above 0, not {self.transport.timeout:g}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from harness.api import DialogueRecord, Usage
 from harness.config import Asking, Choice, RunConfig, Transport
@@ -13,6 +15,9 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.llm.layers import Layers
 
+LOCAL: Final = 64
+"""Dialogues in flight with a local model; `HfOptions.max_batch` is as large."""
+
 
 def layers_of(asking: Asking, transport: Transport) -> Layers:
     """What all models of a run share: purse, cache, gates. Raises UsageError for a bad limit, price file or cache."""
@@ -20,7 +25,7 @@ def layers_of(asking: Asking, transport: Transport) -> Layers:
 
     return Layers(
         Settings(
-            concurrency=transport.concurrency,
+            concurrency=transport.at_once,
             retries=transport.transport_retries,
             backoff=transport.backoff,
             max_backoff=transport.max_backoff,
@@ -54,6 +59,15 @@ def build_models(
 
     layers = layers or layers_of(config.asking, config.transport)
     return layers, {role: build(choice.name, choice.options, layers) for role, choice in chosen.items()}
+
+
+def gathering(config: RunConfig, own: Mapping[str, str]) -> RunConfig:
+    """The configuration with as many dialogues in flight as pays, where the user said nothing: a model that is computed here
+    answers all that wait in one batch."""
+    chosen = [choice.name for choice in (config.rec_llm, config.sim_llm) if choice is not None]
+    if config.transport.concurrency is not None or not any(spec.startswith("hf:") for spec in (*chosen, *own.values())):
+        return config
+    return msgspec.structs.replace(config, transport=msgspec.structs.replace(config.transport, concurrency=LOCAL))
 
 
 def own_model(component: Any) -> str | None:

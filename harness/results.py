@@ -26,6 +26,12 @@ from harness.store import SCORES, SUMMARY, read_manifest, read_records
 from harness.wholefiles import write_atomically
 
 
+IMPORTED_WARNING = (
+    "imported: played by another tool, under a protocol and with a knowledge of the seeker that nobody here knows; compare these "
+    "numbers with those of imports of the same tool alone. No leaderboard takes them"
+)
+
+
 class RecordFile:
     """The records of a run directory, read anew from the file each time they are iterated."""
 
@@ -47,6 +53,35 @@ def config_of(manifest: dict[str, Any], folder: Path) -> RunConfig:
         return msgspec.convert(manifest["config"], RunConfig)
     except (KeyError, msgspec.ValidationError) as error:
         raise StoreError(f"{folder}/manifest.json is damaged or of another version: {error}") from None
+
+
+def imported(manifest: dict[str, Any]) -> bool:
+    """Whether a folder holds another tool's dialogues (`harness import`) and no run."""
+    return manifest.get("kind") == "imported"
+
+
+def need_run(manifest: dict[str, Any], folder: Path, what: str) -> None:
+    """Raises UsageError for imported dialogues, which can't be `what`."""
+    if imported(manifest):
+        raise UsageError(
+            f"{folder} was imported: nobody knows under which protocol its dialogues were played, so they can't be {what}; "
+            "they can be scored, reported and compared"
+        )
+
+
+def played_on(
+    registry: Registry, manifest: dict[str, Any], config: RunConfig, folder: Path
+) -> tuple[Any, Split, list[Scenario]]:
+    """The data set (None for an import), its split, and the scenarios that a folder's dialogues were played on. Raises
+    ConfigMismatch when it is no longer the same data."""
+    if imported(manifest):
+        from harness.exchange.imported import own_data
+
+        return None, *own_data(registry, manifest, config, folder)
+    _, dataset, split, scenarios = load_data(registry, config)
+    if data_hash(split, scenarios) != manifest["data_hash"]:
+        raise ConfigMismatch(f"the data of {config.dataset.name} is not what {folder} was played on (its hash differs)")
+    return dataset, split, scenarios
 
 
 def bind_metrics(registry: Registry, names: Sequence[str]) -> list[BoundMetric]:
@@ -95,14 +130,12 @@ def score_folder(
     manifest = read_manifest(folder)
     config = config or (config_of(manifest, folder) if assembly is None else assembly.config)
     if assembly is None:
-        _, dataset, split, scenarios = load_data(registry, config)
-        if data_hash(split, scenarios) != manifest["data_hash"]:
-            raise ConfigMismatch(f"the data of {config.dataset.name} is not what {folder} was played on (its hash differs)")
+        dataset, split, scenarios = played_on(registry, manifest, config, folder)
     else:
         dataset, split, scenarios = assembly.dataset, assembly.split, list(assembly.scenarios)
     retrieval = candidate_metrics(_candidates(RecordFile(folder)))
-    names = list(dict.fromkeys([*default_metrics(config.k, config.turns), *retrieval, *metrics]))
-    bound = bind_metrics(registry, names)
+    usual = [name for name in default_metrics(config.k, config.turns) if name not in manifest.get("unknowable", ())]
+    bound = bind_metrics(registry, list(dict.fromkeys([*usual, *retrieval, *metrics])))
     judge = None
     if any(asks_model(each.metric) for each in bound):
         judge = build_judge(config)[1] if assembly is None else assembly.judge
@@ -113,6 +146,8 @@ def score_folder(
         **scores.summary,
         "ceilings": [msgspec.to_builtins(c) for c in ceilings(dataset, config.dataset.name, split, scenarios)],
     }
+    if imported(manifest):
+        summary["warnings"] = [IMPORTED_WARNING, *manifest.get("notes", []), *summary["warnings"]]
     lines = bytearray()
     for row in scores.rows():
         lines += msgspec.json.encode(row) + b"\n"
@@ -161,7 +196,7 @@ def judging(model: Any, transport: Transport, told: Callable[[int], object] | No
     if callable(load := getattr(model, "load", None)):
         load()
     closing = () if model is None else (model.close,)
-    return Judging(concurrency=transport.concurrency, timeout=transport.timeout, closing=closing, told=told)
+    return Judging(concurrency=transport.at_once, timeout=transport.timeout, closing=closing, told=told)
 
 
 def judged_by(model: Any, metrics: Sequence[BoundMetric]) -> dict[str, Any]:
@@ -202,6 +237,11 @@ def describe(manifest: dict[str, Any], config: RunConfig) -> dict[str, Any]:
     """The row key of a result: who played, on what, under which protocol (protocol, section 8)."""
     fields = manifest["fields"]
     trained = manifest.get("trained", {})
+    unknown: dict[str, Any] = {}
+    if imported(manifest):
+        from harness.exchange.imported import said_unknown
+
+        unknown = said_unknown()
     return {
         "fingerprint": manifest["fingerprint"],
         "recommender": config.recommender.name,
@@ -224,4 +264,5 @@ def describe(manifest: dict[str, Any], config: RunConfig) -> dict[str, Any]:
         "seed": config.seed,
         "trials": config.trials,
         "notes": manifest.get("notes", []),
+        **unknown,
     }

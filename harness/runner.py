@@ -117,7 +117,7 @@ async def play(
         left = len(assembly.scenarios) * config.trials - len(done)
         workers = [
             asyncio.ensure_future(_worker(jobs, make, write, hosts))
-            for _ in range(max(1, min(config.transport.concurrency, left)))
+            for _ in range(max(1, min(config.transport.at_once, left)))
         ]
         try:
             await asyncio.gather(*workers)

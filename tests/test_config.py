@@ -14,6 +14,7 @@ from support import catalogue, scenarios, world
 from harness.api import Catalogue, Item, Message, Need, Scenario
 from harness.config import Choice, RunConfig, Transport, difference, fingerprint, fingerprint_fields, read_toml
 from harness.errors import UsageError
+from harness.models import gathering
 from harness.presets import cutoffs, find_preset, presets
 from harness.runner import rules_of
 from harness.scenarios import cut_knowledge, data_hash, derive_seed, novel, other_scenario
@@ -263,3 +264,18 @@ def test_a_dialogue_obeys_its_configuration() -> None:
 def test_a_catalogue_refuses_an_id_that_stands_twice() -> None:
     with pytest.raises(ValueError, match="'m1' stands twice"):
         Catalogue([*catalogue(3), Item("m1", "again")])
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "expected"),
+    [
+        ({}, {"recommender": "hf:model"}, 64),
+        ({"rec_llm": Choice("hf:model")}, {}, 64),
+        ({"rec_llm": Choice("openai:model")}, {"simulator": "openai:other"}, 8),
+        ({"sim_llm": Choice("hf:model"), "transport": Transport(concurrency=3)}, {}, 3),
+    ],
+)
+def test_many_dialogues_wait_for_a_local_model_unless_said_otherwise(
+    said: dict[str, Any], own: dict[str, str], expected: int
+) -> None:
+    assert gathering(msgspec.structs.replace(BASE, **said), own).transport.at_once == expected

@@ -51,7 +51,7 @@ def teach(
         violated = [s for s in unwanted if s.value in item.attributes.get(s.facet, ())]
         if not matched and not violated:
             continue
-        matches.append(Match(number, _values(matched), _values(violated)))
+        matches.append(Match(number, _values(_as_held(matched, item)), _values(_as_held(violated, item))))
         score = sum(weight[s.facet] for s in matched) - settings.penalty * len(violated)
         points[number] = max(-1 if violated else 0, min(_MOST, score))
         scores.append((number, max(0, points[number])))
@@ -66,6 +66,12 @@ def teach(
         _explanation(answer[0], matches),
         answer,
     )
+
+
+def _as_held(found: Sequence[Statement], item: Item) -> list[Statement]:
+    """In the order of the item's card: matches are then read off in one pass, which a small model learns sooner."""
+    held = [(facet, value) for facet, values in item.attributes.items() for value in values]
+    return sorted(found, key=lambda s: held.index((s.facet, s.value)))
 
 
 def _values(statements: Sequence[Statement]) -> tuple[str, ...]:

@@ -149,7 +149,7 @@ def fine_tune(
         bf16=settings.bf16,
         fp16=False,
         use_cpu=not on_gpu,
-        gradient_checkpointing=settings.gradient_checkpointing,
+        **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),  # False would warn
         max_length=None,
         logging_steps=max(1, settings.check_every // 4),
         eval_strategy="steps" if held_out else "no",

@@ -157,7 +157,7 @@ class Stage:
             max_completion_length=1024,
             bf16=settings.bf16,
             use_cpu=not torch.cuda.is_available(),
-            gradient_checkpointing=settings.gradient_checkpointing,
+            **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),  # False would warn
             use_vllm=bool(settings.vllm),
             vllm_mode="server",
             vllm_server_base_url=settings.vllm or None,
