@@ -25,10 +25,9 @@ from harness.scoring import BoundMetric, Reading, RunScores, score_run
 from harness.store import SCORES, SUMMARY, read_manifest, read_records
 from harness.wholefiles import write_atomically
 
-
 IMPORTED_WARNING = (
-    "imported: played by another tool, under a protocol and with a knowledge of the seeker that nobody here knows; compare these "
-    "numbers with those of imports of the same tool alone. No leaderboard takes them"
+    "imported: played by another tool, under a protocol and with a knowledge of the seeker that nobody here knows; compare "
+    "these numbers with imports of the same tool alone. No leaderboard takes them"
 )
 
 

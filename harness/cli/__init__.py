@@ -21,6 +21,8 @@ VERBS = {
     "report": "Show runs' scores as a table, or write a page of them.",
     "view": "Look at runs in the browser: plots, tables and every dialogue.",
     "compare": "Compare runs pairwise on the same scenarios.",
+    "export": "Write a run in another tool's format: Inspect, DialogueKit, CSV, Hugging Face datasets.",
+    "import": "Make other tools' dialogues something that can be scored: iEvaLM, DialogueKit, CRSArena.",
     "submit": "Make a submission to a leaderboard, and check one.",
     "leaderboard": "Make boards, and build their pages from the submissions.",
     "matrix": "Play every recommender with every simulator, and see whether the simulators agree.",

@@ -9,7 +9,6 @@ from typing import Any
 from harness.cli.judges import asking_of, judge_choice, transport_of
 from harness.cli.output import table
 from harness.cli.progress import Progress
-from harness.errors import ConfigMismatch
 from harness.preference import Preference, Share, prefer
 from harness.report.text import judge_text, number, p_value
 
@@ -24,11 +23,9 @@ def judged(
     import msgspec
 
     from harness.api import MetricSetup
-    from harness.assembly import load_data
     from harness.models import build_judge
     from harness.registry import Registry
-    from harness.results import RecordFile, bind_metrics, config_of, judged_by, judging, popularity
-    from harness.scenarios import data_hash
+    from harness.results import RecordFile, bind_metrics, config_of, judged_by, judging, played_on, popularity
     from harness.store import read_manifest
 
     registry = Registry()
@@ -40,9 +37,7 @@ def judged(
         asking=asking_of(said),
         transport=transport_of(said),
     )
-    _, _, split, scenarios = load_data(registry, config)
-    if data_hash(split, scenarios) != manifest["data_hash"]:
-        raise ConfigMismatch(f"the data of {config.dataset.name} is not what {folders[0]} was played on (its hash differs)")
+    _, split, scenarios = played_on(registry, manifest, config, folders[0])
     model = build_judge(config)[1]
     setup = MetricSetup(split.catalogue, popularity(split), config.k, config.turns, config.success_k, model)
     progress = Progress(quiet=quiet)

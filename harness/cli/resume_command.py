@@ -62,10 +62,12 @@ def command(
     than what is recorded.
     """
     from harness.cli.playing import play
-    from harness.results import config_of
+    from harness.results import config_of, need_run
     from harness.store import read_manifest
 
-    config = _overlay(config_of(read_manifest(folder), folder), said)
+    manifest = read_manifest(folder)
+    need_run(manifest, folder, "played on")
+    config = _overlay(config_of(manifest, folder), said)
     carried = {"concurrency": concurrency, "timeout": timeout}
     transport = msgspec.structs.replace(config.transport, **{k: v for k, v in carried.items() if v is not None})
     asked = {name: said[name] for name in Asking.__struct_fields__ if said[name] is not None}

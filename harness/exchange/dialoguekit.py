@@ -204,7 +204,7 @@ def _convert(raw: Any, kind: Any, where: str) -> Any:
 
 
 def _side(raw: Any, where: str) -> str:
-    side = field(raw, "participant", str, where).upper()
+    side = str(field(raw, "participant", str, where)).upper()
     if side not in ("AGENT", "USER"):
         raise DataError(f"{where}: field 'participant': expected AGENT or USER, found {side[:40]!r}")
     return side

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.api import Message
+from harness.api import Message, StopReason
 from harness.errors import DataError
 from harness.exchange.foreign import Foreign, Said, dialogues_of, field, read_json, texts
 from harness.exchange.items import Linker
@@ -110,7 +110,7 @@ def _dialogue(entry: Any, where: str, linker: Linker, names: Names, system: str)
             before = turns[-1].user_text
             turns[-1] = msgspec.structs.replace(turns[-1], user_text=text if before is None else f"{before}\n{text}")
     labels = {key: entry[key] for key in ("persuasiveness_score",) if key in entry}
-    stop = "accepted" if success else None
+    stop: StopReason | None = "accepted" if success else None
     return Foreign(name, dialog, system, tuple(context), tuple(turns), targets, titles, stop, 0, labels), success
 
 

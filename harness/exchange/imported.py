@@ -24,7 +24,7 @@ from harness.assembly import load_split, resolve
 from harness.config import Choice, RunConfig, fingerprint
 from harness.errors import ConfigMismatch, DataError, StoreError, UsageError
 from harness.exchange import crsarena, dialoguekit, ievalm
-from harness.exchange.foreign import Foreign
+from harness.exchange.foreign import Foreign, dialogues_of
 from harness.exchange.items import Linker
 from harness.exchange.placing import new_folder
 from harness.experiment import slug
@@ -123,7 +123,7 @@ def _read_ievalm(source: Source, files: Sequence[Path], linker: Linker) -> tuple
     names = ievalm.Names(source.entities)
     if not names.given:
         for path in files:
-            names.learn(ievalm.dialogues_of(path))
+            names.learn(dialogues_of(path))
     found, wrong, notes = [], 0, []
     for path in files:
         system = source.system or ievalm.system_of(path)[0]

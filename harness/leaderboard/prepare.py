@@ -24,6 +24,7 @@ from harness.leaderboard.safefiles import control_files
 from harness.leaderboard.scores import evaluate
 from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, SUBMISSIONS, Form, Manifest, Submission
 from harness.registry import Registry
+from harness.results import need_run
 from harness.store import read_manifest, read_records
 from harness.wholefiles import write_atomically
 
@@ -94,6 +95,7 @@ def finished_run(folder: Path) -> tuple[Manifest, RunConfig, list[DialogueRecord
     recorded = read_manifest(folder)
     if recorded.get("kind") == "chat":
         raise UsageError(f"{folder} is a chat: it has no scenarios and no scores, so it can't be submitted")
+    need_run(recorded, folder, "submitted")
     try:
         made_by = {key: str(value) for key, value in recorded.get("made_by", {}).items() if key in ("harness", "python")}
         manifest = Manifest(

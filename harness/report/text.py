@@ -35,6 +35,12 @@ def title(run: dict[str, Any]) -> str:
         if run["scenarios"] != run["rows"]
         else f"{run['rows']:,} rows"
     )
+    if run.get("kind") == "imported":
+        with_catalogue = "no catalogue" if run["dataset"] == "none" else f"catalogue of {run['dataset']}"
+        return (
+            f"imported: {run['recommender']} x {run['simulator']}, {run['scenarios']:,} cases, {with_catalogue}, "
+            f"data {run['data_hash'][:12]}; protocol, knowledge, preset and seed unknown"
+        )
     return (
         f"{run['recommender']} x {run['simulator']} on {run['dataset']} ({run['split']}, {run['variant']}): {rows}, "
         f"data {run['data_hash'][:12]}, preset {run['preset']}, protocol {run['protocol']}, seed {run['seed']}"

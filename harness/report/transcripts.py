@@ -15,13 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from harness.api import Catalogue, DialogueRecord, Item, Message, Scenario
-from harness.assembly import load_data
 from harness.config import RunConfig
 from harness.errors import HarnessError
 from harness.registry import Registry
 from harness.report.rows import read_rows
-from harness.results import config_of
-from harness.scenarios import data_hash
+from harness.results import config_of, played_on
 from harness.store import read_manifest, read_records, read_summary
 
 CHUNK: Final = 200
@@ -80,9 +78,7 @@ def background(registry: Registry, folder: Path) -> Background:
     try:
         manifest = read_manifest(folder)
         config = config_of(manifest, folder)
-        _, _, split, scenarios = load_data(registry, config)
-        if data_hash(split, scenarios) != manifest["data_hash"]:
-            return Background(missing=f"the data set {config.dataset.name} is no longer what was played on")
+        _, split, scenarios = played_on(registry, manifest, config, folder)
         return Background(split.catalogue, {scenario.id: scenario for scenario in scenarios})
     except HarnessError as error:
         return Background(missing=str(error))
