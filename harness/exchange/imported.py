@@ -39,6 +39,13 @@ TOOLS: Final = ("ievalm", "dialoguekit", "crsarena")
 SEEKERS: Final = {"ievalm": "iEvaLM's seeker", "crsarena": "people", "dialoguekit": UNKNOWN}
 NEEDS_CATALOGUE: Final = ("coverage", "gini", "novelty", "diversity", "ooc", "validity")
 """Metrics of a run that would be wrong without a catalogue."""
+NEEDS_TARGETS: Final = (
+    "ndcg", "recall", "hr", "mrr", "success", "sr", "at", "interaction-gain", "attribute-precision", "attribute-recall",
+    "attribute-f1", "accept-precision", "accept-recall", "polarity", "leak-rate", "agreement",
+)  # fmt: skip
+"""... or without a target."""
+TEXT_METRICS: Final = ("turns", "reply-words", "reply-distinct-2", "seeker-words")
+"""What can be measured of any recorded dialogue."""
 LEAST_K: Final = 10
 
 
@@ -201,9 +208,8 @@ def _write(
         headline="micro" if source.tool == "ievalm" else "macro",
         trials=1 + max(foreign.trial for foreign in found),
     )
-    unknowable = [] if split is not None else list(NEEDS_CATALOGUE)
-    if not any(foreign.targets for foreign in found):
-        unknowable.append("leak-rate")
+    targets = any(foreign.targets for foreign in found)
+    unknowable = [*(() if split is not None else NEEDS_CATALOGUE), *(() if targets else NEEDS_TARGETS)]
     fields = {
         "protocol": UNKNOWN,
         "recommender.name": system,
@@ -228,7 +234,8 @@ def _write(
         "dialogues": len(found),
         "notes": notes,
         "trained": {},
-        "metrics": [],
+        "metrics": list(TEXT_METRICS),
+        "headline": [] if targets else [*TEXT_METRICS, "repetition", "distinct-2"],
         "unknowable": unknowable,
         "made_by": {"harness": __version__, "python": platform.python_version(), "platform": platform.platform()},
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -243,7 +250,7 @@ def _write(
 
 def _notes(found: Sequence[Foreign], split: Split | None) -> Iterator[str]:
     if not any(foreign.targets for foreign in found):
-        yield "the files name no target: ranking and interaction metrics stay unscored"
+        yield "the files name no target: nothing that is measured against one is computed (ranking, success, acceptance, leaks)"
     if split is None:
         yield "no catalogue: what needs one (out of catalogue, coverage, novelty, ...) is not computed; --dataset names one"
     if not any(said.items for foreign in found for said in foreign.turns):

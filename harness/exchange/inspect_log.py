@@ -213,8 +213,8 @@ def _turn_messages(played: PlayedDialogues, turn: Turn) -> Iterable[dict[str, An
     if record.text or not record.items:
         content.append({"type": "text", "text": record.text})
     if record.items:
-        lines = [f"{n}. {title}" for n, title in enumerate(played.titles(record.items), 1)]
-        content.append({"type": "text", "text": "Ranked list:\n" + "\n".join(lines)})
+        lines = [f"{n}. {' '.join(title.split())}" for n, title in enumerate(played.titles(record.items), 1)]
+        content.append({"type": "text", "text": ("\n\n" if record.text else "") + "Ranked list:\n\n" + "\n".join(lines)})
     facts = {"turn": turn.number, "items": record.items}
     facts |= {key: getattr(record, key) for key in ("unknown", "repeated", "dropped", "injection") if getattr(record, key)}
     yield {
