@@ -7,6 +7,7 @@ One function for all sizes: a tiny model made on the spot with Muon on a CPU, a 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -136,39 +137,41 @@ def fine_tune(
             loss = total / torch.as_tensor(tokens).clamp(min=1)
             return (loss, outputs) if return_outputs else loss
 
-    arguments = SFTConfig(
-        output_dir=str(work),
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch,
-        per_device_eval_batch_size=settings.batch,
-        gradient_accumulation_steps=settings.accumulate,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
-        warmup_steps=int(settings.warmup * settings.steps),
-        max_grad_norm=settings.clip,
-        bf16=settings.bf16,
-        fp16=False,
-        use_cpu=not on_gpu,
-        **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),  # False would warn
-        max_length=None,
-        logging_steps=max(1, settings.check_every // 4),
-        eval_strategy="steps" if held_out else "no",
-        eval_steps=settings.check_every,
-        save_strategy="steps",
-        save_steps=settings.check_every,
-        save_total_limit=2,
-        load_best_model_at_end=bool(held_out),
-        metric_for_best_model="eval_loss" if held_out else None,
-        greater_is_better=False,
-        seed=seed,
-        data_seed=seed,
-        remove_unused_columns=False,
-        logging_nan_inf_filter=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=on_gpu,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # TRL itself sets what transformers renames
+        arguments = SFTConfig(
+            output_dir=str(work),
+            max_steps=settings.steps,
+            per_device_train_batch_size=settings.batch,
+            per_device_eval_batch_size=settings.batch,
+            gradient_accumulation_steps=settings.accumulate,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type=settings.schedule,
+            warmup_steps=int(settings.warmup * settings.steps),
+            max_grad_norm=settings.clip,
+            bf16=settings.bf16,
+            fp16=False,
+            use_cpu=not on_gpu,
+            gradient_checkpointing=settings.gradient_checkpointing,
+            max_length=None,
+            logging_steps=max(1, settings.check_every // 4),
+            eval_strategy="steps" if held_out else "no",
+            eval_steps=settings.check_every,
+            save_strategy="steps",
+            save_steps=settings.check_every,
+            save_total_limit=2,
+            load_best_model_at_end=bool(held_out),
+            metric_for_best_model="eval_loss" if held_out else None,
+            greater_is_better=False,
+            seed=seed,
+            data_seed=seed,
+            remove_unused_columns=False,
+            logging_nan_inf_filter=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            report_to=[],
+            disable_tqdm=True,
+            dataloader_pin_memory=on_gpu,
+        )
     peft_config = None
     if settings.lora_rank:
         from peft import LoraConfig

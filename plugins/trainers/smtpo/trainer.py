@@ -10,6 +10,7 @@ The output folder:
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ class SmtpoTrainer:
     def train(self, setup: TrainerSetup, output_dir: Path) -> None:
         """Run the stages that are asked for and not finished. Raises DataError for data that nothing can be learned from."""
         _check_data(setup)
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before TRL is imported, which would report that it is used
         settings = _settings(setup)
         base = None if setup.base is None else find(str(setup.base))
         with Processes() as processes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Final, Literal
@@ -134,44 +135,46 @@ class Stage:
                 f"a step has {rows} rows (scenarios x group x longest horizon): rl.micro_batch={settings.micro_batch} times "
                 f"{processes} processes must divide that"
             )
-        arguments = GRPOConfig(
-            output_dir=str(context.work / "checkpoints"),
-            max_steps=settings.steps,
-            per_device_train_batch_size=settings.micro_batch,
-            gradient_accumulation_steps=accumulate,
-            steps_per_generation=accumulate,
-            num_generations=settings.group * horizon,
-            num_iterations=settings.iterations,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=settings.warmup,
-            adam_beta2=0.99,
-            max_grad_norm=settings.max_grad_norm,
-            temperature=settings.temperature,
-            beta=settings.beta,
-            epsilon=settings.clip_low,
-            epsilon_high=settings.clip_high,
-            loss_type="dapo",
-            use_bias_correction_kl=False,
-            scale_rewards="none",
-            max_completion_length=1024,
-            bf16=settings.bf16,
-            use_cpu=not torch.cuda.is_available(),
-            **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),  # False would warn
-            use_vllm=bool(settings.vllm),
-            vllm_mode="server",
-            vllm_server_base_url=settings.vllm or None,
-            save_strategy="steps",
-            save_steps=settings.check_every,
-            save_total_limit=1,
-            logging_steps=1,
-            seed=context.seed,
-            report_to=[],
-            disable_tqdm=True,
-            dataloader_pin_memory=torch.cuda.is_available(),
-            remove_unused_columns=False,
-            shuffle_dataset=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TRL itself sets what transformers renames
+            arguments = GRPOConfig(
+                output_dir=str(context.work / "checkpoints"),
+                max_steps=settings.steps,
+                per_device_train_batch_size=settings.micro_batch,
+                gradient_accumulation_steps=accumulate,
+                steps_per_generation=accumulate,
+                num_generations=settings.group * horizon,
+                num_iterations=settings.iterations,
+                learning_rate=settings.learning_rate,
+                lr_scheduler_type="constant_with_warmup",
+                warmup_steps=settings.warmup,
+                adam_beta2=0.99,
+                max_grad_norm=settings.max_grad_norm,
+                temperature=settings.temperature,
+                beta=settings.beta,
+                epsilon=settings.clip_low,
+                epsilon_high=settings.clip_high,
+                loss_type="dapo",
+                use_bias_correction_kl=False,
+                scale_rewards="none",
+                max_completion_length=1024,
+                bf16=settings.bf16,
+                use_cpu=not torch.cuda.is_available(),
+                gradient_checkpointing=settings.gradient_checkpointing,
+                use_vllm=bool(settings.vllm),
+                vllm_mode="server",
+                vllm_server_base_url=settings.vllm or None,
+                save_strategy="steps",
+                save_steps=settings.check_every,
+                save_total_limit=1,
+                logging_steps=1,
+                seed=context.seed,
+                report_to=[],
+                disable_tqdm=True,
+                dataloader_pin_memory=torch.cuda.is_available(),
+                remove_unused_columns=False,
+                shuffle_dataset=False,
+            )
         ranked = settings.ranks != "off"
         optimizers: tuple[Any, Any] = (None, None)
         if settings.optimizer == "muon":
