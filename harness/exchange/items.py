@@ -25,13 +25,22 @@ class Linker:
 
     def link(self, reference: str) -> str:
         """The id of an id or title. What no item clearly fits is "ooc:" and the title: it counts as out of catalogue."""
-        if self._grounder is None or self.catalogue is None:
-            return " ".join(reference.split())[:MAX_ID]
-        if self.catalogue.get(reference) is not None:
-            return reference
-        if reference not in self._found:
-            self._found[reference] = self._grounder.ground(reference)
-        return self._found[reference]
+        return self.either(reference, title_first=False)
+
+    def title(self, title: str) -> str:
+        """The id of a title, even where that reads as the id of another item ("300", "1917")."""
+        if self._grounder is None:
+            return " ".join(title.split())[:MAX_ID]
+        if title not in self._found:
+            self._found[title] = self._grounder.ground(title)
+        return self._found[title]
+
+    def either(self, reference: str, *, title_first: bool) -> str:
+        """The id of what is a title or an id; `title_first` decides where it could be both."""
+        if self.catalogue is None or self.catalogue.get(reference) is None:
+            return self.title(reference)
+        found = self.title(reference) if title_first else reference
+        return found if self.known(found) else reference
 
     def known(self, item: str) -> bool:
         """Whether an id is in the catalogue; without one nobody knows, and everything counts as known."""

@@ -35,6 +35,13 @@ def title(run: dict[str, Any]) -> str:
         if run["scenarios"] != run["rows"]
         else f"{run['rows']:,} rows"
     )
+    if run.get("kind") == "rankings":
+        whose = "targets of the file" if run["split"] == "file" else f"{run['split']}, {run['variant']}"
+        place = "ids only" if run["dataset"] == "none" else run["dataset"]
+        return (
+            f"{run['recommender']}: {run['scenarios']:,} ranked lists on {place} ({whose}), data {run['data_hash'][:12]}, "
+            f"protocol {run['protocol']}"
+        )
     if run.get("kind") == "imported":
         with_catalogue = "no catalogue" if run["dataset"] == "none" else f"catalogue of {run['dataset']}"
         return (
@@ -177,7 +184,8 @@ def _simulator_line(summary: dict[str, Any]) -> str:
 def _counts(summary: dict[str, Any]) -> str:
     counts = summary["counts"]
     stops = ", ".join(f"{count} {reason}" for reason, count in counts["stops"].items())
-    line = f"{counts['played']:,} dialogues from {counts['sources']:,} source dialogues: {stops}"
+    noun = "lists" if summary["run"].get("kind") == "rankings" else "dialogues"
+    line = f"{counts['played']:,} {noun} from {counts['sources']:,} source dialogues: {stops}"
     extra = [
         f"{counts[name]:,} {name.replace('_', ' ')}"
         for name in ("leaks", "injections", "seeker_injections", "simulator_faults")
