@@ -30,7 +30,7 @@ class Part(msgspec.Struct, frozen=True):
 
     def create(self) -> Any:
         """An instance. Raises PluginError with the culprit's name."""
-        with _blaming(self.entry, "can't be made"):
+        with blaming(self.entry, "can't be made"):
             return self.cls(self.options)
 
     def revision(self, instance: Any = None) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Part(msgspec.Struct, frozen=True):
         }
         own = getattr(instance, "revision", None)
         if callable(own):
-            with _blaming(self.entry, "failed in revision()"):
+            with blaming(self.entry, "failed in revision()"):
                 revision["revision"] = msgspec.json.decode(msgspec.json.encode(own()))
         return revision
 
@@ -114,11 +114,11 @@ def resolve(registry: Registry, kind: Kind, choice: Choice) -> Part:
 
 def load_split(part: Part, dataset: Any, split: str) -> Split:
     """One split of a data set, checked. Raises DataError, or PluginError with the culprit's name."""
-    with _blaming(part.entry, f"failed to load its {split} split"):
+    with blaming(part.entry, f"failed to load its {split} split"):
         loaded = dataset.load(split)
     if not isinstance(loaded, Split):
         raise PluginError(f"dataset {part.entry.name!r}: load() returned {type(loaded).__name__}, not a harness.Split")
-    with _blaming(part.entry, f"gave an unusable {split} split"):
+    with blaming(part.entry, f"gave an unusable {split} split"):
         _check(part.entry.name, loaded)
     return loaded
 
@@ -160,7 +160,7 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
     `like` is an assembly whose loaded data, and whose prepared recommender, are used again where the configuration asks for
     the same (a control run of the same recommender, say).
     """
-    recommender = resolve(registry, "recommender", config.recommender)
+    recommender, isolated = _recommender(registry, config, like)
     simulator = None if config.simulator is None else resolve(registry, "simulator", config.simulator)
     if simulator is None and config.turns > 1:
         raise UsageError(f"{config.turns} turns need a simulator: name one with --sim, or use --preset static")
@@ -176,7 +176,7 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         instances["recommender"] = like.instances["recommender"]
         prepared |= like.prepared & {"recommender"}
     else:
-        instances["recommender"] = recommender.create()
+        instances["recommender"] = recommender.create() if isolated is None else isolated
     if simulator is not None:
         instances["simulator"] = simulator.create()
         _check_level(simulator, instances["simulator"])
@@ -215,12 +215,23 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
     )
 
 
+def _recommender(registry: Registry, config: RunConfig, like: Assembly | None) -> tuple[Part, Any]:
+    """The recommender; if it is isolated, with the instance that stands for the one in its own process."""
+    if config.isolation is None:
+        return resolve(registry, "recommender", config.recommender), None
+    if like is not None and _same_data(like.config, config) and _same_recommender(like.config, config):
+        return like.recommender, like.instances["recommender"]
+    from harness.isolation.opening import open_isolated
+
+    return open_isolated(registry, config)
+
+
 def _same_data(a: RunConfig, b: RunConfig) -> bool:
     return (a.dataset, a.split, a.variant, a.limit) == (b.dataset, b.split, b.variant, b.limit)
 
 
 def _same_recommender(a: RunConfig, b: RunConfig) -> bool:
-    return (a.recommender, a.rec_llm, a.k, a.seed) == (b.recommender, b.rec_llm, b.k, b.seed)
+    return (a.recommender, a.rec_llm, a.k, a.seed, a.isolation) == (b.recommender, b.rec_llm, b.k, b.seed, b.isolation)
 
 
 def _own_models(config: RunConfig, parts: dict[str, Part | None], instances: dict[str, Any]) -> dict[str, str]:
@@ -229,7 +240,7 @@ def _own_models(config: RunConfig, parts: dict[str, Part | None], instances: dic
     found = {}
     for role, part in parts.items():
         if part is not None and chosen[role] is None:
-            with _blaming(part.entry, "failed in default_llm()"):
+            with blaming(part.entry, "failed in default_llm()"):
                 spec = own_model(instances[role])
             if spec is not None:
                 found[role] = spec
@@ -269,7 +280,7 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
         if method is None or role in assembly.prepared:
             continue
         part = assembly.simulator if role == "simulator" and assembly.simulator else assembly.recommender
-        with _blaming(part.entry, "failed in prepare()"):
+        with blaming(part.entry, "failed in prepare()"):
             outcome = method(setups[role])
             if inspect.isawaitable(outcome):
                 _close(outcome)
@@ -286,7 +297,7 @@ def _close(awaitable: Any) -> None:
 
 
 @contextlib.contextmanager
-def _blaming(entry: Entry, what: str) -> Iterator[None]:
+def blaming(entry: Entry, what: str) -> Iterator[None]:
     """Whatever a component raises, SystemExit too, becomes a PluginError with the culprit's name; errors for users pass."""
     try:
         yield

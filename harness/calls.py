@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import math
 import random
@@ -33,6 +34,30 @@ from harness.workers import CallTimeout, ThreadHost
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
+Submit = Callable[..., Awaitable[Any]]
+"""(coroutine function, its arguments) -> what it gives."""
+
+
+class Elsewhere(abc.ABC):
+    """A recommender that runs in another process and keeps its own time; none of its code runs in this one."""
+
+    batched: bool
+    """Conversations of one moment go to it together."""
+    max_batch: int | None
+
+    @abc.abstractmethod
+    def bind(self, submit: Submit) -> None:
+        """From now on it is called in the running loop. `submit` runs what asks language models."""
+
+    @abc.abstractmethod
+    async def call(self, conversations: Sequence[Any], k: int) -> list[Any]:
+        """An answer per conversation, or in its place the error to raise for it."""
+
+    @abc.abstractmethod
+    async def leave(self) -> None:
+        """The loop ends."""
+
+
 class Hosts:
     """The places where this run's components are called; `close` when the run is over."""
 
@@ -41,39 +66,59 @@ class Hosts:
         self._transport = transport
         self._open: list[ThreadHost | LoopHost] = []
         self._loop_host: LoopHost | None = None
+        self._away: list[Elsewhere] = []
 
     def adapt(self, component: object, method: str, role: str) -> Callable[..., Awaitable[Any]]:
         """`component.method` (plain or async) or `component.method_batch` as an async function of one dialogue's arguments.
 
         The function raises ComponentFault, TransportExhausted or BudgetExceeded, and nothing else for what the component did.
         """
+        if isinstance(component, Elsewhere):
+            away = self._elsewhere(component)
+            return lambda *arguments: self._guard(away, arguments)
         batched = getattr(component, f"{method}_batch", None)
         single = getattr(component, method, None)
         if batched is not None:
             maximum = getattr(component, "max_batch", None) or self._transport.at_once
             if not isinstance(maximum, int) or maximum < 1:
                 raise PluginError(f"max_batch of {role} {type(component).__name__} must be a whole number above 0")
-            send = self._runner(batched, role, serial=True)
+            send = self.runner(batched, role, serial=True)
             batcher = Batcher(self.flow, lambda calls: send(*_transpose(calls)), maximum=maximum)
             run: Callable[..., Awaitable[Any]] = lambda *arguments: batcher.call(arguments)  # noqa: E731
         elif single is not None:
-            run = self._runner(single, role, serial=bool(getattr(component, "serial", False)))
+            run = self.runner(single, role, serial=bool(getattr(component, "serial", False)))
         else:
             raise PluginError(f"{role} {type(component).__name__} has neither {method}() nor {method}_batch()")
         return lambda *arguments: self._guard(run, arguments)
 
-    def _runner(self, function: Callable[..., Any], role: str, *, serial: bool) -> Callable[..., Awaitable[Any]]:
+    def runner(self, function: Callable[..., Any], role: str, *, serial: bool) -> Callable[..., Awaitable[Any]]:
+        """The function where its kind is called: plain ones in threads, async ones in a loop of their own."""
         if is_async(function):
-            if self._loop_host is None:
-                self._loop_host = LoopHost("harness-components", timeout=self._transport.timeout)
-                self._open.append(self._loop_host)
-            host = self._loop_host
             metered = _metered(function, self._transport.timeout)
-            return lambda *arguments: host.submit(metered, *arguments)
+            return lambda *arguments: self.submit(metered, *arguments)
         limit = 1 if serial else self._transport.at_once
         threads = ThreadHost(f"harness-{role}", limit=limit, timeout=self._transport.timeout)
         self._open.append(threads)
         return lambda *arguments: threads.submit(function, *arguments)
+
+    def submit(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> asyncio.Future[Any]:
+        """Future of `await function(*arguments)`, run in the loop of the async components and of language models."""
+        if self._loop_host is None:
+            self._loop_host = LoopHost("harness-components", timeout=self._transport.timeout)
+            self._open.append(self._loop_host)
+        return self._loop_host.submit(function, *arguments)
+
+    def _elsewhere(self, component: Elsewhere) -> Callable[..., Awaitable[Any]]:
+        component.bind(self.submit)
+        self._away.append(component)
+        if component.batched:
+            batcher = Batcher(
+                self.flow,
+                lambda calls: component.call([conversation for conversation, _ in calls], calls[0][1]),
+                maximum=component.max_batch or self._transport.at_once,
+            )
+            return lambda *arguments: _raised(batcher.call(arguments))
+        return lambda conversation, k: _raised(component.call([conversation], k), only=True)
 
     async def _guard(self, run: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
         transport = self._transport
@@ -105,6 +150,8 @@ class Hosts:
 
     async def finish(self, endings: Sequence[Callable[[], Coroutine[Any, Any, Any]]]) -> None:
         """Await what must be closed in the loop where it was used (chat models' connections), then end all threads that end."""
+        for component in self._away:
+            await component.leave()
         if self._loop_host is not None and endings:
             futures = [self._loop_host.submit(ending) for ending in endings]
             await asyncio.wait(futures, timeout=5)
@@ -114,6 +161,14 @@ class Hosts:
         """End all threads that end."""
         for host in self._open:
             host.close()
+
+
+async def _raised(outcome: Awaitable[Any], *, only: bool = False) -> Any:
+    """The answer, or the `only` one of a list; raised if it is an error."""
+    answer = (await outcome)[0] if only else await outcome
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _transpose(calls: list[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -98,7 +98,7 @@ def _kind(value: Any) -> str:
     return f"{type(value).__name__} {shown[:60]}".strip()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Texts of other libraries' own string types (numpy's, an enumeration's) as plain ones, which any record can hold."""
     return str.__getitem__(text, slice(None)) if type(text) is not str else text
 
@@ -106,7 +106,7 @@ def _plain(text: str) -> str:
 def _text(value: Any, name: str, limit: int) -> str:
     if not isinstance(value, str):
         raise _malformed(f"{name} must be a text, found {_kind(value)}")
-    text = _plain(value)
+    text = plain(value)
     if len(text) > limit:
         raise _malformed(f"{name} has {len(text):,} characters, the limit is {limit:,}; it starts {text[:80]!r}")
     if not text.isascii():
@@ -142,7 +142,7 @@ def _shown(value: Any, name: str, everything: set[str]) -> tuple[str, ...]:
     for item in ids:
         if not isinstance(item, str) or item not in everything:
             raise _malformed(f"{name} must be ids that were shown, found {_kind(item)}")
-    return tuple(_plain(item) for item in ids)
+    return tuple(plain(item) for item in ids)
 
 
 def _statement(value: Any, max_text: int) -> Statement:

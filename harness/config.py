@@ -13,6 +13,7 @@ import msgspec
 
 from harness.api import PROTOCOL_VERSION
 from harness.errors import UsageError
+from harness.isolation.settings import Isolation
 from harness.leakgate import LeakPolicy
 
 
@@ -82,6 +83,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The judges': they look at what was played, so no record and no fingerprint depends on it."""
     transport: Transport = Transport()
     asking: Asking = Asking()
+    isolation: Isolation | None = None
+    """The recommender runs in a process of its own, which changes no number: the fingerprint leaves it out."""
 
     def __post_init__(self) -> None:
         low = {"turns": 1, "k": 1, "success_k": 1, "trials": 1, "max_text": 1, "simulator_retries": 0, "limit": 1}
@@ -100,7 +103,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def fingerprint_fields(config: RunConfig, revisions: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
     """The flat fields that the fingerprint covers. `revisions` describes each component: distribution, version, options."""
     fields = msgspec.to_builtins(config)
-    for name in ("transport", "asking", "recommender", "simulator", "dataset", "rec_llm", "sim_llm", "judge_llm"):
+    for name in ("transport", "asking", "isolation", "recommender", "simulator", "dataset", "rec_llm", "sim_llm", "judge_llm"):
         del fields[name]
     fields["protocol"] = PROTOCOL_VERSION
     fields["data_hash"] = data_hash

@@ -130,8 +130,21 @@ def _manifest(assembly: Assembly, folder: Path, metrics: Sequence[str]) -> dict[
             + "\n  ".join(lines)
             + "\nchoose another --out, or ask for the recorded values"
         )
+    if manifest.get("isolation") and assembly.config.isolation is None:
+        raise ConfigMismatch(
+            f"{folder} holds a run whose recommender is isolated: go on with --isolate, or choose another --out"
+        )
     manifest["metrics"] = list(dict.fromkeys([*manifest.get("metrics", []), *metrics]))
     return manifest
+
+
+def _isolation(assembly: Assembly) -> dict[str, Any] | None:
+    """What kept the recommender from everything else; None when nothing did."""
+    if assembly.config.isolation is None:
+        return None
+    from harness.isolation.opening import facts
+
+    return facts(assembly.instances["recommender"])
 
 
 def new_manifest(assembly: Assembly, metrics: Sequence[str] = ()) -> dict[str, Any]:
@@ -151,6 +164,7 @@ def new_manifest(assembly: Assembly, metrics: Sequence[str] = ()) -> dict[str, A
             for role, part in (("recommender", assembly.recommender), ("simulator", assembly.simulator))
             if part is not None
         },
+        "isolation": _isolation(assembly),
         "metrics": list(metrics),
         "made_by": {"harness": __version__, "python": platform.python_version(), "platform": platform.platform()},
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

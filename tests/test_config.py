@@ -14,6 +14,7 @@ from support import catalogue, scenarios, world
 from harness.api import Catalogue, Item, Message, Need, Scenario
 from harness.config import Choice, RunConfig, Transport, difference, fingerprint, fingerprint_fields, read_toml
 from harness.errors import UsageError
+from harness.isolation.settings import Isolation
 from harness.models import gathering
 from harness.presets import cutoffs, find_preset, presets
 from harness.runner import rules_of
@@ -42,7 +43,7 @@ OTHER = {
 
 def test_every_field_that_can_change_a_number_changes_the_fingerprint() -> None:
     fields = {name for name in RunConfig.__struct_fields__ if not name.endswith("_llm")}  # revisions speak for components
-    covered = fields - {"recommender", "simulator", "dataset", "transport", "asking"}
+    covered = fields - {"recommender", "simulator", "dataset", "transport", "asking", "isolation"}
     assert covered <= set(OTHER), f"say here what another value of {covered - set(OTHER)} is"
     marks = {mark(msgspec.structs.replace(BASE, **{name: OTHER[name]})) for name in covered}
     assert len(marks | {mark()}) == len(covered) + 1
@@ -64,6 +65,7 @@ def test_components_data_and_prompts_change_the_fingerprint() -> None:
 def test_transport_leaves_the_fingerprint_alone() -> None:
     transport = Transport(concurrency=64, timeout=1, transport_retries=0, backoff=9, max_backoff=9)
     assert mark(msgspec.structs.replace(BASE, transport=transport)) == mark()
+    assert mark(msgspec.structs.replace(BASE, isolation=Isolation(memory=1 << 30))) == mark()
     assert len(mark()) == 64
 
 

@@ -127,6 +127,32 @@ def asking_options() -> Decorator[Any]:
     )
 
 
+def isolation_options() -> Decorator[Any]:
+    """--isolate and what it may be told; the values are None where nothing was said."""
+    return _together(
+        click.option(
+            "--isolate", is_flag=True, default=None,
+            help="Run the recommender in a process of its own, without files, network, keys or targets (docs/isolation.md).",
+        ),
+        click.option(
+            "--isolate-strict", is_flag=True, default=None, help="The same; refused where the system can't keep all away."
+        ),
+        click.option("--isolate-memory", metavar="SIZE", help="Memory that its process may fill.  [default: 4G]"),
+        click.option("--isolate-network", is_flag=True, default=None, help="It may connect to other machines."),
+        click.option(
+            "--isolate-read", metavar="PATH", multiple=True, type=click.Path(exists=True, resolve_path=True),
+            help="A file or folder that it may read besides code and artefacts, any number of times.",
+        ),
+        click.option(
+            "--isolate-start", metavar="SECONDS", type=click.FloatRange(0, min_open=True),
+            help="Limit of its start: imports and preparation.  [default: 1800]",
+        ),
+        click.option(
+            "--isolate-restarts", metavar="N", type=click.IntRange(0), help="Starts after its process ended.  [default: 20]"
+        ),
+    )  # fmt: skip
+
+
 def json_option() -> Decorator[Any]:
     """--json (parameter `as_json`)."""
     return click.option("--json", "as_json", is_flag=True, help="JSON on standard output, for machines.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.arguments import dataset_options, json_option, model_options
+from harness.cli.arguments import dataset_options, isolation_options, json_option, model_options
 
 
 @click.command(
@@ -33,6 +33,7 @@ The same command again goes on with what is missing.
 )
 @dataset_options(default=None)
 @model_options()
+@isolation_options()
 @click.option("--preset", metavar="NAME", help="As of harness run.  [default: smtpo]")
 @click.option("--turns", type=int, metavar="T", help="Most turns of a dialogue.  [default: the preset's, 5]")
 @click.option("--k", type=int, metavar="K", help="Length of a ranked list.  [default: the preset's, 10]")

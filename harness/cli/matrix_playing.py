@@ -14,6 +14,7 @@ from harness.cli.progress import Progress
 from harness.cli.settings import run_config
 from harness.errors import ConfigMismatch, UsageError
 from harness.experiment import complete, execute, slug
+from harness.isolation.opening import keep_out
 from harness.matrix import agreements, gather, transfers
 from harness.models import charge
 from harness.registry import Registry
@@ -46,12 +47,13 @@ def play_all(
     progress: Progress,
 ) -> Stopped | None:
     """Play what is missing, pair by pair; None when all is there. Raises what is wrong with any pair before it plays one."""
-    registry = Registry()
     pairs = [(rec, sim) for rec in recommenders for sim in simulators]
     folders = [folder_of(out, rec, sim) for rec, sim in pairs]
     if len(set(folders)) < len(folders):
         raise UsageError("two labels make one folder's name: choose labels that differ in letters and digits")
     configs = {(rec.label, sim.label): run_config(flags_of(rec, sim, shared), {}) for rec, sim in pairs}
+    keep_out(configs.values(), metrics)
+    registry = Registry()
     without = [label for label, config in configs.items() if config.simulator is None]
     if without:
         raise UsageError("a matrix needs simulators: choose another --preset than static, or --turns above 1")

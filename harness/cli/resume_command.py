@@ -12,6 +12,7 @@ from harness.cli.arguments import (
     asking_options,
     dataset_choice,
     dataset_options,
+    isolation_options,
     json_option,
     recommender_options,
     simulator_options,
@@ -40,6 +41,7 @@ Examples:
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Dialogues in flight.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Limit of one call of a component.")
 @asking_options()
+@isolation_options()
 @click.option("--control", metavar="NAME", multiple=True, help="Also play this control simulator and report the feedback gain.")
 @click.option(
     "--max-fault-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Exit with 1 above this share."
@@ -62,6 +64,8 @@ def command(
     than what is recorded.
     """
     from harness.cli.playing import play
+    from harness.cli.settings import isolation
+    from harness.isolation.opening import keep_out
     from harness.results import config_of, need_run
     from harness.store import read_manifest
 
@@ -72,6 +76,9 @@ def command(
     transport = msgspec.structs.replace(config.transport, **{k: v for k, v in carried.items() if v is not None})
     asked = {name: said[name] for name in Asking.__struct_fields__ if said[name] is not None}
     config = msgspec.structs.replace(config, transport=transport, asking=msgspec.structs.replace(config.asking, **asked))
+    isolating = isolation({name.replace("_", "-"): value for name, value in said.items()}, config.isolation)
+    config = msgspec.structs.replace(config, isolation=isolating)
+    keep_out([config], control)
     return play(config, folder, controls=control, max_fault_rate=max_fault_rate, quiet=quiet, as_json=as_json)
 
 

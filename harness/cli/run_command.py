@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from harness.cli.arguments import dataset_options, json_option, model_options, recommender_options, simulator_options
+from harness.cli.arguments import (
+    dataset_options,
+    isolation_options,
+    json_option,
+    model_options,
+    recommender_options,
+    simulator_options,
+)
 
 
 @click.command(
@@ -21,6 +28,7 @@ Examples:
   harness run --rec llm-rerank --sim profile-llm --llm openai:gpt-4o-mini --cache read-write --limit 50
   harness run --config my.toml --out runs/mine                 settings from a file; again to go on with it
   harness run --rec my-package:mine --limit 50 --dry-run       what would be played
+  harness run --rec their-package:theirs --isolate             a stranger's recommender, in a process of its own
 
 A configuration file has the flags' names as keys:
   rec = "bm25"
@@ -34,6 +42,7 @@ A configuration file has the flags' names as keys:
 @simulator_options()
 @dataset_options(default=None)
 @model_options()
+@isolation_options()
 @click.option(
     "--preset", metavar="NAME", help="smtpo, static, ievalm-free, ievalm-attr or ievalm-free-clean.  [default: smtpo]"
 )
@@ -80,6 +89,7 @@ def command(config_file: Path | None, out: Path | None, dry_run: bool, quiet: bo
     """
     from harness.cli.playing import dry, play
     from harness.cli.settings import from_file, run_config
+    from harness.isolation.opening import keep_out
     from harness.registry import Registry
     from harness.results import bind_metrics, need_judge
 
@@ -88,6 +98,7 @@ def command(config_file: Path | None, out: Path | None, dry_run: bool, quiet: bo
     config = run_config(named, settings)
     metrics = tuple(flags["metrics"]) or tuple(settings.get("metrics", ()))
     controls = tuple(flags["control"]) or tuple(settings.get("control", ()))
+    keep_out([config], [*metrics, *controls])
     if flags["judge_llm"] or "judge-llm" in settings:
         need_judge(bind_metrics(Registry(), metrics), config.judge_llm, said=True)
     if dry_run:

@@ -12,6 +12,7 @@ import msgspec
 from harness.cli.arguments import DEFAULT_DATASET, dataset_choice
 from harness.config import Choice, RunConfig, Transport, read_toml
 from harness.errors import UsageError
+from harness.isolation.settings import Isolation, size
 from harness.options import parse_pairs
 from harness.presets import find_preset
 
@@ -22,8 +23,24 @@ PLAIN = (
     "variant", "split", "turns", "k", "seed", "trials", "limit", "leak-policy", "success-k", "max-text", "simulator-retries",
 )  # fmt: skip
 ASKING = ("rpm", "cache", "cache-file", "max-cost", "max-tokens", "prices")
+ISOLATING = ("strict", "memory", "network", "read", "start", "restarts")
+ISOLATION = ("isolate", *(f"isolate-{name}" for name in ISOLATING))
 MODELS = ("llm", "rec-llm", "sim-llm", "judge-llm")
-KNOWN = ("preset", "rec", "sim", "dataset", "metrics", "out", "control", *TABLES, *TRANSPORT, *PLAIN, *ASKING, *MODELS)
+KNOWN = (
+    "preset",
+    "rec",
+    "sim",
+    "dataset",
+    "metrics",
+    "out",
+    "control",
+    *TABLES,
+    *TRANSPORT,
+    *PLAIN,
+    *ASKING,
+    *MODELS,
+    *ISOLATION,
+)
 
 
 def from_file(path: Path | None) -> dict[str, Any]:
@@ -91,12 +108,27 @@ def run_config(flags: dict[str, Any], file: dict[str, Any]) -> RunConfig:
     if _options("llm", file, flags) and not any(values[f"{role}_llm"] for role in ("rec", "sim", "judge")):
         raise UsageError("--llm-opt was given, but no --llm")
     values["asking"] = {name.replace("-", "_"): merged[name] for name in ASKING if name in merged}
+    values["isolation"] = isolation(merged)
     values["transport"] = {name.replace("-", "_"): merged[name] for name in TRANSPORT if name in merged}
     try:
         config = msgspec.convert({**values, **_plain(values)}, RunConfig)
     except msgspec.ValidationError as error:
         raise UsageError(f"{error}".replace("`$.", "`").replace("_", "-")) from None
     return config
+
+
+def isolation(said: dict[str, Any], recorded: Isolation | None = None) -> Isolation | None:
+    """What the settings --isolate and --isolate-... ask for, on top of what is recorded. Each of them asks for isolation."""
+    given = {name: said[f"isolate-{name}"] for name in ISOLATING if said.get(f"isolate-{name}") not in (None, ())}
+    if not (given or said.get("isolate") or recorded):
+        return None
+    if isinstance(given.get("memory"), str):
+        given["memory"] = size(given["memory"])
+    known = {} if recorded is None else msgspec.to_builtins(recorded)
+    try:
+        return msgspec.convert({**known, **given}, Isolation)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"isolate: {error}".replace("`$.", "`isolate-")) from None
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
