@@ -30,8 +30,8 @@ from harness.scenarios import novel
 from harness.statistics import RESAMPLES, holm, percentiles, resample_weights
 from harness.training import TrainConfig, train
 from harness_plugins import prompting
-from harness_plugins.simulators.smtpo.mind import Mind, check
-from harness_plugins.simulators.smtpo.model import Trained, trained
+from harness_plugins.smtpo.user.mind import Mind, check
+from harness_plugins.smtpo.user.model import Trained, trained
 from harness_plugins.trainers.smtpo.simulator_data import Moments
 from harness_plugins.trainers.smtpo.simulator_quality import Answered, answer
 
@@ -118,7 +118,7 @@ class _Asked:
         if simulator.llm is None:
             raise click.UsageError(f"{simulator.artifact.path} holds no model")
         model = HfModel(simulator.llm.removeprefix("hf:"), HfOptions(threads=1))
-        prompt = check(prompting.load("harness_plugins.simulators.smtpo", simulator.prompt))
+        prompt = check(prompting.load("harness_plugins.smtpo.user", simulator.prompt))
         try:
             mind = Mind(model, prompt, self._moments.part(self._scenarios[0])[0])
             return await answer(mind, simulator.decision, self._moments, self._scenarios, align=simulator.aligned)

@@ -21,12 +21,12 @@ from harness.api import Conversation, Feedback, Knowledge, KnowledgeLevel, Simul
 
 from ... import prompting
 from ...facets import noun_of
+from ...smtpo.user.decision import Decision, decide
+from ...smtpo.user.mind import Mind
+from ...smtpo.user.model import Trained, trained
+from ...smtpo.user.view import Viewer
 from ..chat_seeker import chat_model
-from .decision import Decision, decide
-from .mind import Mind, check
-from .model import Trained, trained
 from .noise import NoisyText
-from .view import Viewer
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +92,7 @@ class SmtpoSft:
         )
 
     def _load_prompt(self) -> prompting.Prompt:
-        return check(prompting.load(__package__, self.artefact.prompt, self.options.prompt))
+        return self.artefact.load_prompt(self.options.prompt)
 
     async def reply(self, conversation: Conversation, knowledge: Knowledge) -> Feedback:
         view = self._viewer.view(conversation)

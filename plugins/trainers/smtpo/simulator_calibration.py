@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from ...simulators.smtpo.decision import Decision, decide
+from ...smtpo.user.decision import Decision, decide
 
 LIST: Final = 10
 TURNS: Final = 5

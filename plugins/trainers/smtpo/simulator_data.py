@@ -26,8 +26,8 @@ from ...facets import noun_of
 from ...recommenders.hybrid import Hybrid
 from ...recommenders.hybrid import Options as HybridOptions
 from ...recommenders.reading import Reader
-from ...simulators.smtpo.alignment import Alignment
-from ...simulators.smtpo.view import View, Viewer
+from ...smtpo.user.alignment import Alignment
+from ...smtpo.user.view import View, Viewer
 from .simulator_replies import real_reply, tells
 from .simulator_wording import feedback_text
 

@@ -15,7 +15,7 @@ from harness.errors import DataError
 from harness.leakgate import LeakGate
 
 from ...prompting import Prompt
-from ...simulators.smtpo.mind import NO, YES
+from ...smtpo.user.mind import NO, YES
 from .lm import Example
 from .simulator_data import Moment, Moments
 from .simulator_replies import Key

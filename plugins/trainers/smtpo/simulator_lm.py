@@ -10,8 +10,8 @@ from typing import Any, Final
 from harness.api import Catalogue
 
 from ...prompting import Prompt
-from ...simulators.smtpo.alignment import NAMES
 from ...smtpo.tiny import TinySettings, make_model, make_tokenizer
+from ...smtpo.user.alignment import NAMES
 
 _MARK: Final = re.compile(r"<\w+>")
 

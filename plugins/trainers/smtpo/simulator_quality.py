@@ -14,8 +14,8 @@ from harness.errors import ComponentFault
 from harness.leakgate import LeakGate
 from harness.text import AttributeIndex
 
-from ...simulators.smtpo.decision import Decision, decide
-from ...simulators.smtpo.mind import Mind
+from ...smtpo.user.decision import Decision, decide
+from ...smtpo.user.mind import Mind
 from .simulator_calibration import LIST, Judged, accepting, area, hit_at_1, played
 from .simulator_data import Moment, Moments, pairs
 

@@ -17,7 +17,7 @@ from harness.text import AttributeIndex
 
 from ... import prompting, quoting
 from ...answers import unwrapped
-from ...simulators.smtpo.view import Viewer
+from ...smtpo.user.view import Viewer
 
 Key = tuple[str, int]
 """Scenario id and turn."""

@@ -15,11 +15,11 @@ from harness.artifactfiles import create
 from harness.errors import DataError, UsageError
 
 from ... import prompting
-from ...simulators.smtpo import model as stored
-from ...simulators.smtpo.decision import Decision
-from ...simulators.smtpo.mind import Mind, check
-from ...simulators.smtpo.view import Viewer
 from ...smtpo.tiny import TinySettings
+from ...smtpo.user import model as stored
+from ...smtpo.user.decision import Decision
+from ...smtpo.user.mind import Mind, check
+from ...smtpo.user.view import Viewer
 from . import simulator_calibration as calibration
 from . import simulator_lm
 from . import simulator_quality as quality
@@ -29,7 +29,7 @@ from .simulator_data import Moment, Moments, scenarios_of
 from .simulator_examples import Examples, Mixture, Replies, Weights
 from .simulator_replies import Key, taught
 
-_PROMPTS: Final = "harness_plugins.simulators.smtpo"
+_PROMPTS: Final = "harness_plugins.smtpo.user"
 _TEXTS, _WEIGHED = 300, 100
 """Scenarios whose examples the tiny model's tokenizer is made from, and the answers' lengths are measured on."""
 _CHECKED: Final = 500

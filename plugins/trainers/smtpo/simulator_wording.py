@@ -12,9 +12,9 @@ from harness.api import Item, Statement
 
 from ...facets import family
 from ...simulators import speech
-from ...simulators.smtpo.alignment import Alignment
-from ...simulators.smtpo.view import View
 from ...simulators.wording import phrase, sayable
+from ...smtpo.user.alignment import Alignment
+from ...smtpo.user.view import View
 
 _STATED, _MISSING, _OTHER = 3.0, 2.0, 1.0
 """How much likelier a stated, a missing and another liked value is to be named."""

@@ -18,9 +18,9 @@ from harness.artifactfiles import create
 from harness.artifacts import Card
 from harness.errors import ComponentFault, DataError, UsageError
 from harness.llm.api import ChatMessage, ChatRequest, Completion
-from harness_plugins.simulators.smtpo.decision import Decision, decide
-from harness_plugins.simulators.smtpo.model import KIND, SETTINGS, Stored, read, write
 from harness_plugins.simulators.smtpo.simulator import Options, SmtpoBase, SmtpoSft
+from harness_plugins.smtpo.user.decision import Decision, decide
+from harness_plugins.smtpo.user.model import KIND, SETTINGS, Stored, read, write
 
 ALIGNED = json.dumps({"liked": [" Horror"], "disliked": [], "matched": ["Horror "], "missing": []})
 SAID = "No thanks. I'd like crime films."

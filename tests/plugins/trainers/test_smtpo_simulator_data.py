@@ -18,9 +18,9 @@ from harness.leakgate import LeakGate
 from harness.llm.api import ChatRequest, Completion
 from harness.text import AttributeIndex
 from harness_plugins import prompting
-from harness_plugins.simulators.smtpo.alignment import Alignment
-from harness_plugins.simulators.smtpo.decision import Decision
-from harness_plugins.simulators.smtpo.view import View
+from harness_plugins.smtpo.user.alignment import Alignment
+from harness_plugins.smtpo.user.decision import Decision
+from harness_plugins.smtpo.user.view import View
 from harness_plugins.trainers.smtpo import simulator_calibration as calibration
 from harness_plugins.trainers.smtpo.simulator_calibration import Judged
 from harness_plugins.trainers.smtpo.simulator_data import Common, Moments, align, fold_of, pairs
@@ -44,7 +44,7 @@ def film(number: int) -> Item:
 
 
 FILMS = Catalogue([film(n) for n in range(60)])
-PROMPT = prompting.load("harness_plugins.simulators.smtpo", "smtpo-tiny.v1")
+PROMPT = prompting.load("harness_plugins.smtpo.user", "smtpo-tiny.v1")
 
 
 def scenario(number: int) -> Scenario:

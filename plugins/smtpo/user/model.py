@@ -1,4 +1,4 @@
-"""The simulator's artefact: which model, which prompt, which decision."""
+"""The artefact of the user model: which language model, which prompt, which decision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import msgspec
 from harness import artifacts
 from harness.errors import DataError
 
+from ... import prompting
 from .decision import Decision
+from .mind import check
 
 KIND: Final = "smtpo-simulator"
 SETTINGS: Final = "simulator.json"
@@ -40,6 +42,10 @@ class Trained(msgspec.Struct, frozen=True):
 
     def revision(self) -> dict[str, Any]:
         return {"artifact": self.artifact.revision()}
+
+    def load_prompt(self, path: str = "") -> prompting.Prompt:
+        """The prompt that the model was trained with, or the file at `path`. Raises UsageError."""
+        return check(prompting.load(__package__, self.prompt, path))
 
 
 def trained(name_or_path: str, *, untrained: bool = False) -> Trained:

@@ -23,7 +23,7 @@ from ...recommenders.ease import Options as EaseOptions
 from ...recommenders.reading import Reader
 from ...recommenders.topk import Scores
 from ...recommenders.training import mention_counts
-from ...smtpo.cards import stated
+from ..cards import stated
 
 STATE: Final = frozenset(
     "noun dialogue shown turn turns wants unwanted earlier liked disliked summary has lacks said plan".split()
