@@ -68,6 +68,7 @@ def test_the_examples_of_the_plugin_guide_run_and_keep_the_protocol(
     for code in blocks(GUIDE, "python"):
         exec(compile(code, str(GUIDE), "exec"), module.__dict__)
     module.test_it_keeps_the_protocol()
+    module.test_it_recommends_from_the_decade(testing.small_world())
     for make in (lambda: module.Batched(None), lambda: module.Chatty(None), lambda: module.ByDecade(module.Options())):
         testing.check_recommender(make).raise_if_failed()
     testing.check_simulator(lambda: module.OneWish(None)).raise_if_failed()

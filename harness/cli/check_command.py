@@ -14,9 +14,8 @@ import msgspec
 from harness.cli.arguments import choice, dataset_choice, json_option
 from harness.cli.list_command import kind_named
 from harness.cli.output import print_json, table
-from harness.cli.show_command import named
 from harness.errors import UsageError
-from harness.options import parse_pairs
+from harness.lookup import chosen
 from harness.registry import Entry, Kind, Registry
 
 if TYPE_CHECKING:
@@ -69,8 +68,8 @@ def command(
     from harness.testing import check_installed
 
     registry = Registry()
-    entries = named(registry, name, kind)
-    given = _given(name, entries, pairs)
+    found = chosen(registry, name, kind, pairs)
+    entries = [entry for entry, _ in found]
     if dataset_opt and not dataset:
         raise UsageError("--dataset-opt was given without --dataset")
     if dataset and any(entry.kind == "dataset" for entry in entries):
@@ -84,7 +83,7 @@ def command(
         "registry": registry,
     }
     with _own_terminal():
-        reports = [check_installed(entry.full_name, entry.kind, given, **how) for entry in entries]
+        reports = [check_installed(entry.full_name, entry.kind, given, **how) for entry, given in found]
     if as_json:
         shown = [as_data(entry, report) for entry, report in zip(entries, reports, strict=True)]
         print_json(shown[0] if len(shown) == 1 else shown)
@@ -92,20 +91,6 @@ def command(
         texts = (as_text(entry, report, quiet) for entry, report in zip(entries, reports, strict=True))
         click.echo("\n\n".join(texts))
     return int(not all(report.ok for report in reports))
-
-
-def _given(name: str, entries: list[Entry], pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The options that were said; "ndcg@10" says k=10."""
-    given: dict[str, Any] = dict(parse_pairs(pairs, "--opt"))
-    if given and len(entries) > 1:
-        raise UsageError(f"{name!r} is a {' and a '.join(entry.kind for entry in entries)}: say which with --kind")
-    cut = name.partition("@")[2]
-    if cut and entries[0].kind == "metric":
-        if not cut.isdigit():
-            raise UsageError(f"metric {name!r}: write NAME or NAME@K with a whole number K")
-        if given.setdefault("k", int(cut)) != int(cut):
-            raise UsageError(f"{name} and --opt k={given['k']} contradict each other")
-    return given
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import Any
 
@@ -15,7 +14,8 @@ from harness.cli.arguments import json_option
 from harness.cli.list_command import describe, kind_named
 from harness.cli.output import line, pairs, print_json, size, table
 from harness.errors import HarnessError, PluginError
-from harness.registry import KINDS, Entry, Kind, Registry, canonical
+from harness.lookup import named
+from harness.registry import Entry, Kind, Registry
 
 OPTION_FLAGS: dict[Kind, str] = {"dataset": "--dataset-opt", "recommender": "--rec-opt", "simulator": "--sim-opt"}
 
@@ -48,25 +48,6 @@ def command(name: str, kind: Kind | None, as_json: bool) -> None:
     for each in found:
         if each["error"]:
             raise PluginError(each["error"])
-
-
-def named(registry: Registry, name: str, kind: Kind | None = None) -> list[Entry]:
-    """The components of that name, at most one per kind; "ndcg@10" is the metric ndcg. Raises PluginError if there is none."""
-    if kind:
-        return [registry.find(kind, name.partition("@")[0] if kind == "metric" else name)]
-    distribution, _, short = name.rpartition(":")
-    for wanted, kinds in ((short, KINDS), (short.partition("@")[0], ("metric",))):
-        entries = [e for k in kinds for e in registry.entries(k) if e.name == wanted]
-        if distribution:
-            entries = [e for e in entries if canonical(e.distribution) == canonical(distribution)]
-        if entries:
-            full = f"{distribution}:{wanted}" if distribution else wanted
-            return [registry.find(k, full) for k in dict.fromkeys(e.kind for e in entries)]
-    known = dict.fromkeys(label for k in KINDS for e in registry.entries(k) for label in (e.name, e.full_name))
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`harness list` shows what there is"
-    broken = "".join(f"\n  plugin {p.distribution} could not be loaded and may hold it: {p.error}" for p in registry.broken())
-    raise PluginError(f"unknown component {name!r}; {hint}{broken}")
 
 
 def details(registry: Registry, entry: Entry) -> dict[str, Any]:

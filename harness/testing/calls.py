@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from harness.api import DialogueRecord, Feedback, Recommendation
+from harness.batching import is_async
 from harness.calls import Hosts
 from harness.config import Transport
 from harness.dialogue import Dialogue, Recommend, Reply, Rules
@@ -46,6 +46,8 @@ class Caller:
 
     def __init__(self, timeout: float, model: ChatModel | None = None) -> None:
         self.timeout, self.model = timeout, model
+        self.closing: list[str] = []
+        """How the components' own close() failed, in words."""
 
     def ask(
         self,
@@ -85,7 +87,7 @@ class Caller:
                     spent = time.perf_counter() - started
                     outcomes[number] = Outcome(value, fault, spent, before != snapshot(calls[number]))
 
-        async with self._hosts(concurrency) as hosts:
+        async with self._hosts(concurrency, component) as hosts:
             run = hosts.adapt(component, method, "component")
             await asyncio.gather(*(worker(hosts, run) for _ in range(min(concurrency, len(calls)))))
         return [outcomes.get(number, Outcome(made=False)) for number in range(len(calls))]
@@ -121,6 +123,7 @@ class Caller:
         only: Sequence[int] | None = None,
         through_json: bool = False,
         changed: list[str] | None = None,
+        leak_policy: Literal["redact", "keep"] = "redact",
     ) -> list[DialogueRecord]:
         """Whole dialogues over the world's scenarios (or those at the positions `only`), as a run with seed 0 plays them.
 
@@ -145,7 +148,7 @@ class Caller:
             return Dialogue(
                 scenario,
                 0,
-                rules=Rules(turns, k, simulator_retries=0, success_k=k),
+                rules=Rules(turns, k, leak_policy, simulator_retries=0, success_k=k),
                 catalogue=world.catalogue,
                 seeds=lambda role, attempt: derive_seed(0, scenario.id, 0, role, attempt),
                 recommend=watched(recommend, scenario.id) if tried == "recommend" else recommend,
@@ -157,7 +160,7 @@ class Caller:
         async def everything() -> list[DialogueRecord]:
             records: dict[int, DialogueRecord] = {}
             queue = iter(positions)
-            async with self._hosts(concurrency) as hosts:
+            async with self._hosts(concurrency, recommender, simulator) as hosts:
                 recommend = hosts.adapt(recommender, "recommend", "recommender")
                 reply = hosts.adapt(simulator, "reply", "simulator")
 
@@ -172,12 +175,23 @@ class Caller:
         return asyncio.run(everything())
 
     @contextlib.asynccontextmanager
-    async def _hosts(self, concurrency: int) -> AsyncIterator[Hosts]:
+    async def _hosts(self, concurrency: int, *components: object) -> AsyncIterator[Hosts]:
+        """As in a run: what is async and has a close() is closed in the loop where it was called."""
         hosts = Hosts(Transport(concurrency=concurrency, timeout=self.timeout, transport_retries=0))
         try:
             yield hosts
         finally:
-            await hosts.finish([] if self.model is None else [self.model.close])
+            closing = [self._closer(c) for c in components if is_async(getattr(c, "close", None))]
+            await hosts.finish(closing if self.model is None else [*closing, self.model.close])
+
+    def _closer(self, component: Any) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def close() -> None:
+            try:
+                await component.close()
+            except Exception as error:  # noqa: BLE001  a stranger's code
+                self.closing.append(f"close() raised {type(error).__name__}: {described(error)}")
+
+        return close
 
 
 def _through_json(value: Any) -> Any:
@@ -203,24 +217,3 @@ def snapshot(value: Any) -> bytes:
         return _encode(value)
     except Exception:  # noqa: BLE001  a stranger's object
         return repr(value).encode("utf-8", "backslashreplace")
-
-
-@contextlib.contextmanager
-def watched_generators() -> Iterator[list[str]]:
-    """Gives a list that afterwards holds the names of the global random generators that were drawn from or seeded."""
-    used: list[str] = []
-    before = _generators()
-    yield used
-    after = _generators()
-    used += [name for name, state in after.items() if name in before and before[name] != state]
-
-
-def _generators() -> dict[str, Any]:
-    found: dict[str, Any] = {"random": random.getstate()}
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy is not None:
-        name, keys, *rest = numpy.random.get_state()
-        found["numpy.random"] = (name, keys.tobytes(), *rest)
-    if torch is not None:
-        found["torch"] = torch.random.get_rng_state().numpy().tobytes()
-    return found

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.errors import described
 from harness.registry import Kind
 
 State = Literal["passed", "failed", "warned", "skipped"]
@@ -49,6 +50,7 @@ class Ledger:
     def tried(self, clause: str, note: str = "") -> None:
         """The clause was put to the test; it is passed unless a breach is told."""
         self._breaches.setdefault(self._known(clause), [])
+        self._skipped.pop(clause, None)
         if note:
             self._notes[clause] = note
 
@@ -64,7 +66,7 @@ class Ledger:
         return Stop(clause)
 
     def skip(self, clause: str, why: str) -> None:
-        """The clause doesn't apply."""
+        """The clause doesn't apply. What is tried later is told then."""
         self._skipped[self._known(clause)] = why
 
     def broken(self, *clauses: str) -> bool:
@@ -136,3 +138,9 @@ def shown(value: Any, limit: int = 60) -> str:
         text = f"<{type(value).__name__}>"
     text = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def told(error: BaseException) -> str:
+    """An exception in a finding."""
+    text = described(error, 300)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -32,9 +32,21 @@ CLAUSES = (
         "Drop rows without a target, and say in Split.notes how many",
     ),
     Clause("linked-items", "messages name items of the catalogue only", "Leave out ids that the catalogue doesn't have"),
-    Clause("labels", "liked, disliked and seen items are in the catalogue", "Leave out ids that the catalogue doesn't have"),
     Clause(
-        "need", "no target is among the disliked items", "A target must be acceptable: take it out of the dislikes", must=False
+        "labels",
+        "liked, disliked and seen items are in the catalogue, and liked and disliked attributes have values",
+        "Leave out ids that the catalogue doesn't have, and facets without a value",
+    ),
+    Clause(
+        "need",
+        "nothing in a need is both wanted and disliked",
+        "A target must be acceptable: take it, and what is liked, out of the dislikes",
+        must=False,
+    ),
+    Clause(
+        "one-catalogue",
+        "every split has the same catalogue and training dialogues",
+        "load(split) chooses the scenarios alone: what is learned on one split is used on another",
     ),
     Clause(
         "no-overlap",
@@ -52,6 +64,11 @@ CLAUSES = (
     ),
     Clause(
         "same-again", "loading twice gives equal data", "Load in the order of the files; draw nothing at random without a seed"
+    ),
+    Clause(
+        "no-global-random",
+        "draws from no global generator",
+        "Make your own with a fixed seed: random.Random(0), numpy.random.default_rng(0)",
     ),
     Clause(
         "same-elsewhere",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,25 +14,30 @@ from harness.api import Catalogue, Ceiling, DatasetCard, HumanLabels, Item, Mess
 from harness.checks import MAX_ID
 from harness.errors import HarnessError
 from harness.scenarios import data_hash, novel
-from harness.testing.clauses import Ledger, Report, Stop, shown
+from harness.testing.calls import snapshot
+from harness.testing.clauses import Ledger, Report, Stop, shown, told
 from harness.testing.datasetclauses import CLAUSES, SPLITS
+from harness.testing.elsewhere import Answer
 from harness.testing.recommenders import type_name
-from harness.testing.turns import told
+from harness.testing.surroundings import watched_generators
 
 
 def check_dataset(
     make: Callable[[], Any],
     *,
     name: str = "",
-    elsewhere: Callable[[], list[str]] | None = None,
+    elsewhere: Callable[[], Answer] | None = None,
 ) -> Report:
     """Try a data set against every clause that it can break. It reads all splits twice.
 
     `make` gives a new instance; with `name` the card's name is compared to it. `elsewhere` gives `hashes` of another process.
     """
     ledger = Ledger(CLAUSES)
-    with suppress(Stop):
+    with watched_generators() as used, suppress(Stop):
         _examine(ledger, make, name, elsewhere)
+    ledger.tried("no-global-random")
+    for each in used:
+        ledger.breach("no-global-random", f"loading changed the state of the global generator {each}")
     return Report("dataset", name or type_name(make), tuple(ledger.findings()), "its own files")
 
 
@@ -50,7 +56,7 @@ def _hash(split: Split) -> str:
     return data_hash(split, split.scenarios) + "".join(split.notes)
 
 
-def _examine(ledger: Ledger, make: Callable[[], Any], name: str, elsewhere: Callable[[], list[str]] | None) -> None:
+def _examine(ledger: Ledger, make: Callable[[], Any], name: str, elsewhere: Callable[[], Answer] | None) -> None:
     ledger.tried("made")
     try:
         dataset = make()
@@ -68,6 +74,8 @@ def _examine(ledger: Ledger, make: Callable[[], Any], name: str, elsewhere: Call
     _same(
         ledger, "same-again", "loaded again, it is different", first, hashes(make, SPLITS if elsewhere is None else SPLITS[-1:])
     )
+    if not ledger.broken("same-again"):
+        _alike(ledger, splits)
     if elsewhere is None:
         ledger.skip("same-elsewhere", "only tried for installed components")
         return
@@ -76,7 +84,10 @@ def _examine(ledger: Ledger, make: Callable[[], Any], name: str, elsewhere: Call
     except RuntimeError as error:
         ledger.breach("same-elsewhere", str(error))
         return
-    _same(ledger, "same-elsewhere", "another process loads other data", first, found)
+    if found.error:
+        ledger.breach("same-elsewhere", f"in another process it failed: {found.error}")
+        return
+    _same(ledger, "same-elsewhere", "another process loads other data", first, found.digests)
 
 
 def _same(ledger: Ledger, clause: str, what: str, first: Mapping[str, str], second: Sequence[str]) -> None:
@@ -188,6 +199,12 @@ def _check_split(ledger: Ledger, split: Split) -> None:
             ledger.breach("well-formed", f"{where}: no source")
         for both in set(need.targets) & set(need.disliked_items):
             ledger.breach("need", f"{where}: {shown(both)} is target and disliked")
+        for facet, values in (*need.liked_attributes.items(), *need.disliked_attributes.items()):
+            if not values:
+                ledger.breach("labels", f"{where}: {facet} has no value")
+        for facet, values in need.liked_attributes.items():
+            for both in set(values) & set(need.disliked_attributes.get(facet, ())):
+                ledger.breach("need", f"{where}: {facet} {shown(both)} is liked and disliked")
     for dialogue in split.training:
         where = f"training dialogue {dialogue.id}"
         _all_known(ledger, "labels", where, (*dialogue.liked, *dialogue.disliked, *dialogue.seen), known)
@@ -260,6 +277,16 @@ def _overlap(ledger: Ledger, splits: Sequence[Split]) -> None:
             # Test rows that were trained on make scores worthless; shared validation rows make them a little too good.
             mild = (one, other) == ("validation", "test")
             ledger.breach("no-overlap", f"{len(both)} in {one} and {other}: {shown(min(both))}", mild=mild)
+
+
+def _alike(ledger: Ledger, splits: Sequence[Split]) -> None:
+    """What is learned on one split is used on another: catalogue and training dialogues must be the same in each."""
+    ledger.tried("one-catalogue")
+    for part, what in (("catalogue", "catalogue"), ("training", "training dialogues")):
+        digests = {split.name: hashlib.sha256(snapshot(list(getattr(split, part)))).digest() for split in splits}
+        others = [name for name, digest in digests.items() if digest != digests[splits[0].name]]
+        if others:
+            ledger.breach("one-catalogue", f"split {others[0]} has other {what} than split {splits[0].name}")
 
 
 def _ceilings(ledger: Ledger, dataset: Any, splits: Sequence[Split]) -> None:

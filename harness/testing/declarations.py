@@ -11,8 +11,7 @@ import msgspec
 from harness import options
 from harness.errors import HarnessError, UsageError
 from harness.registry import Entry, Registry
-from harness.testing.clauses import Clause, Ledger, Stop, shown
-from harness.testing.turns import told
+from harness.testing.clauses import Clause, Ledger, Stop, shown, told
 
 HEAVY = (
     "accelerate", "bm25s", "datasets", "jax", "openai", "pandas", "ray", "scipy", "sklearn", "spacy", "tensorflow", "torch",
@@ -27,6 +26,16 @@ CLAUSES = (
     Clause("imports", "its class can be imported", "Component.target is 'package.module:Class'"),
     Clause("documented", "its class says what it does", "Write a docstring; `harness show NAME` prints it", must=False),
     Clause("announced", "its descriptor and its class say the same", "Component(..., knowledge=...) repeats the class's level"),
+    Clause(
+        "survives",
+        "doesn't end the process that it runs in",
+        "Raise an exception where it calls os._exit or abort; a crash in native code is a bug of that library",
+    ),
+    Clause(
+        "leaves-options",
+        "leaves its options as they are",
+        "Make the options struct frozen=True: the fingerprint and the manifest hold what was asked for",
+    ),
     Clause(
         "options",
         "its options have defaults, build, and can be recorded",

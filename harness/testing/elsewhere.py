@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness.config import Choice
-from harness.errors import described
+from harness.errors import HarnessError, described
 from harness.registry import Kind, Registry
+from harness.wholefiles import write_atomically
 
 LIMIT = 1800.0
 """Seconds that the process may take."""
@@ -51,12 +55,20 @@ class Answer(msgspec.Struct, frozen=True):
     digests: list[str]
     listed: list[str]
     error: str = ""
+    revision: str = ""
+    """Of the component, as JSON."""
+    read: list[str] = []
+    """Files of data sets that it opened."""
+
+
+class Died(RuntimeError):
+    """The process ended, or was ended, before it had an answer."""
 
 
 def ask_elsewhere(task: Task, distribution: str) -> Answer:
     """Run a task in another process, for a component of that distribution.
 
-    Raises RuntimeError with the end of its error output when it fails.
+    Raises Died when the process did not live to answer, with the end of its error output, RuntimeError when it took too long.
     """
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     paths = os.pathsep.join(filter(None, sys.path))
@@ -74,8 +86,18 @@ def ask_elsewhere(task: Task, distribution: str) -> Answer:
             raise RuntimeError(f"another process had no answer within {LIMIT:g} s") from None
         if done.returncode or not answer.exists():
             lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise RuntimeError(f"another process failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
+            said = f"; it said: {lines[-1][:300]}" if lines else ""
+            raise Died(f"tried in another process, it ended that process {_how(done.returncode)}{said}")
         return msgspec.json.decode(answer.read_bytes(), type=Answer)
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    try:
+        return f"by signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"by signal {-code}"
 
 
 def main(listed: Iterable[str], question: str, answer: str) -> None:
@@ -83,38 +105,90 @@ def main(listed: Iterable[str], question: str, answer: str) -> None:
     task = msgspec.json.decode(Path(question).read_bytes(), type=Task)
     packages = sorted({name.partition(".")[0] for name in listed})
     try:
-        content = Answer(digests(Registry(), task) if task.calls else [], packages)
+        content = msgspec.structs.replace(call(Registry(), task), listed=packages) if task.calls else Answer([], packages)
     except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         content = Answer([], packages, f"{type(error).__name__}: {described(error)}")
-    Path(answer).write_bytes(msgspec.json.encode(content))
+    write_atomically(Path(answer), msgspec.json.encode(content))
+    sys.stderr.flush()
+    os._exit(0)  # what the component left running shall not keep this process
 
 
-def digests(registry: Registry, task: Task) -> list[str]:
-    """What the calls gave here; hashes of the splits for a data set, nothing for a metric."""
+def call(registry: Registry, task: Task) -> Answer:
+    """What the calls gave here; hashes of the splits for a data set, values for a metric."""
     from harness.assembly import resolve
-    from harness.testing.calls import Caller, Method
+    from harness.testing.calls import Caller, Method, snapshot
     from harness.testing.datasets import hashes
     from harness.testing.installed import model_for, world_for
+    from harness.testing.metrics import numbers
     from harness.testing.probes import for_recommender, for_simulator
     from harness.testing.recommenders import setup_for as recommender_setup
     from harness.testing.simulators import setup_for as simulator_setup
-    from harness.testing.turns import digest
+    from harness.testing.trials import digest
 
     part = resolve(registry, task.kind, task.choice)
     if task.kind == "dataset":
-        return hashes(part.create)
-    if task.kind not in ("recommender", "simulator"):
-        return []
-    world = world_for(registry, task.dataset)
-    instance = part.create()
-    model = model_for(task.llm)
-    setup: Any
-    if task.kind == "recommender":
-        setup, probes = recommender_setup(world, world.training, task.k, model), for_recommender(world, task.k)
-    else:
-        setup, probes = simulator_setup(world, world.training, model), for_simulator(world, instance.knowledge, task.k)
-    if hasattr(instance, "prepare"):
-        instance.prepare(setup)
-    method: Method = "recommend" if task.kind == "recommender" else "reply"
-    outcomes = Caller(task.timeout, model).ask(instance, method, [probe.arguments for probe in probes])
-    return [digest(outcome) for outcome in outcomes]
+        return Answer(hashes(part.create), [])
+    if task.kind == "trainer":
+        return Answer([], [])
+    world, model = world_for(registry, task.dataset), model_for(task.llm)
+    if task.kind == "metric":
+        return Answer(numbers(part.create, world, model, task.timeout), [])
+    with _files() as opened:
+        instance = part.create()
+        own = getattr(instance, "revision", None)
+        revision = ""
+        if callable(own):
+            with contextlib.suppress(HarnessError):  # what it needs isn't there: prepare() will tell
+                revision = snapshot(own()).decode()
+        setup: Any
+        if task.kind == "recommender":
+            setup, probes = recommender_setup(world, world.training, task.k, model), for_recommender(world, task.k)
+        else:
+            setup, probes = simulator_setup(world, world.training, model), for_simulator(world, instance.knowledge, task.k)
+        if hasattr(instance, "prepare"):
+            instance.prepare(setup)
+        method: Method = "recommend" if task.kind == "recommender" else "reply"
+        outcomes = Caller(task.timeout, model).ask(instance, method, [probe.arguments for probe in probes])
+    folders = _data_folders(registry, part.cls.__module__)
+    read = sorted({path for path in opened if any(Path(path).is_relative_to(folder) for folder in folders)})
+    return Answer([digest(outcome) for outcome in outcomes], [], revision=revision, read=read)
+
+
+@contextlib.contextmanager
+def _files() -> Iterator[list[str]]:
+    """Collects the files that are opened meanwhile, code left out. An audit hook can't be taken back: only for this process."""
+    opened: list[str] = []
+    watching = True
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event == "open" and isinstance(arguments[0], str | bytes):
+            path = os.fsdecode(arguments[0])
+            if not path.endswith((".py", ".pyc", ".so")):
+                opened.append(os.path.realpath(path))
+
+    sys.addaudithook(hook)
+    try:
+        yield opened
+    finally:
+        watching = False
+
+
+def _data_folders(registry: Registry, module: str) -> list[Path]:
+    """$HARNESS_DATA, and the folders of data sets' packages, unless the component's own module lies there too."""
+    given = os.environ.get("HARNESS_DATA", "")
+    folders = [Path(given).resolve()] if given else []
+    own = _package_folder(module)
+    for entry in registry.entries("dataset"):
+        folder = _package_folder(entry.component.target.partition(":")[0])
+        if folder is not None and not (own is not None and own.is_relative_to(folder)):
+            folders.append(folder)
+    return folders
+
+
+def _package_folder(module: str) -> Path | None:
+    """The folder of a module's package, None for a module of no package. Imports at most the packages above it."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return Path(spec.origin).resolve().parent if spec is not None and spec.origin and spec.parent else None

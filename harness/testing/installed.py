@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import structs
@@ -14,10 +14,11 @@ from harness.errors import UsageError
 from harness.llm.api import ChatModel
 from harness.models import own_model
 from harness.registry import Entry, Kind, Registry
-from harness.testing import declarations
-from harness.testing.clauses import Finding, Ledger, Report, Stop
+from harness.testing import datasetclauses, declarations, metricclauses, recommenders, simulators
+from harness.testing.calls import snapshot
+from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
 from harness.testing.datasets import check_dataset
-from harness.testing.elsewhere import Answer, Task, ask_elsewhere
+from harness.testing.elsewhere import Answer, Died, Task, ask_elsewhere
 from harness.testing.metrics import check_metric
 from harness.testing.recommenders import check_recommender
 from harness.testing.simulators import check_simulator
@@ -25,6 +26,20 @@ from harness.testing.stub import StubModel
 from harness.testing.world import World, small_world, world_of
 
 K = 10
+CLAUSES: Mapping[Kind, Sequence[Clause]] = MappingProxyType(
+    {
+        "dataset": datasetclauses.CLAUSES,
+        "recommender": recommenders.CLAUSES,
+        "simulator": simulators.CLAUSES,
+        "metric": metricclauses.CLAUSES,
+    }
+)
+"""Beside `declarations.CLAUSES`, which are those of every kind."""
+
+
+def clauses_of(kind: Kind) -> tuple[Clause, ...]:
+    """What a report of `check_installed` has a finding for, in that order."""
+    return (*declarations.CLAUSES, *CLAUSES[kind])
 
 
 def check_installed(
@@ -50,22 +65,52 @@ def check_installed(
         raise UsageError("trainers can't be checked yet; there are data sets, recommenders, simulators and metrics")
     world = world_for(registry, dataset) if kind != "dataset" else None
     ledger = Ledger(declarations.CLAUSES)
-    findings: list[Finding] = []
     tried_on = world.name if world else "its own files"
     task = Task(kind, Choice(entry.full_name, given), dataset, K, timeout, llm)
-    other = cache(lambda: ask_elsewhere(task, entry.distribution))
+    other = _Elsewhere(structs.replace(task, calls=False), entry.distribution)
+    findings = Ledger(CLAUSES[kind]).findings()
     try:
         cls, built = declarations.check_declaration(ledger, registry, entry, given)
+        before = snapshot(built)
         task = structs.replace(task, llm=llm or _own_model(lambda: cls(built)))
-        model = model_for(task.llm)
-        report = _kind_report(entry, lambda: cls(built), world, timeout, model, lambda: _digests(other()))
+        # There first: what ends the process shall not end this one, where nobody would be told.
+        other = _Elsewhere(task, entry.distribution)
+        ledger.tried("survives")
+        try:
+            other()
+        except Died as error:
+            other = _Elsewhere(structs.replace(task, calls=False), entry.distribution)
+            raise ledger.stop("survives", str(error)) from error
+        except RuntimeError:  # why there is no answer is told where answers are compared
+            pass
+        report = _kind_report(entry, lambda: cls(built), world, timeout, model_for(task.llm), other)
         findings, tried_on = list(report.findings), report.world
+        ledger.tried("leaves-options")
+        if snapshot(built) != before:
+            ledger.breach("leaves-options", f"{shown(before.decode())} became {shown(snapshot(built).decode())}")
     except Stop:
         pass
-    # A component that hung here would hang there too: then the other process only lists.
-    asked = other.cache_info().currsize > 0
-    _light(ledger, entry, other if asked else lambda: ask_elsewhere(structs.replace(task, calls=False), entry.distribution))
+    _light(ledger, entry, other)
     return Report(kind, entry.name, (*ledger.findings(), *findings), tried_on)
+
+
+class _Elsewhere:
+    """What another process says, asked once."""
+
+    def __init__(self, task: Task, distribution: str) -> None:
+        self._task, self._distribution = task, distribution
+        self._said: Answer | RuntimeError | None = None
+
+    def __call__(self) -> Answer:
+        """Raises Died or RuntimeError."""
+        if self._said is None:
+            try:
+                self._said = ask_elsewhere(self._task, self._distribution)
+            except RuntimeError as error:
+                self._said = error
+        if isinstance(self._said, RuntimeError):
+            raise self._said
+        return self._said
 
 
 def world_for(registry: Registry, dataset: Choice | None) -> World:
@@ -95,12 +140,6 @@ def _own_model(make: Callable[[], Any]) -> Choice | None:
     return None if spec is None else Choice(spec)
 
 
-def _digests(answer: Answer) -> list[str]:
-    if answer.error:
-        raise RuntimeError(f"in another process it failed: {answer.error}")
-    return answer.digests
-
-
 def _light(ledger: Ledger, entry: Entry, other: Callable[[], Answer]) -> None:
     ledger.tried("light")
     try:
@@ -118,11 +157,11 @@ def _kind_report(
     world: World | None,
     timeout: float,
     model: ChatModel,
-    elsewhere: Callable[[], list[str]],
+    elsewhere: Callable[[], Answer],
 ) -> Report:
     if entry.kind == "dataset":
         return check_dataset(make, name=entry.name, elsewhere=elsewhere)
     if entry.kind == "metric":
-        return check_metric(make, name=entry.name, world=world, timeout=timeout, llm=model)
+        return check_metric(make, name=entry.name, world=world, timeout=timeout, llm=model, elsewhere=elsewhere)
     check = check_recommender if entry.kind == "recommender" else check_simulator
     return check(make, name=entry.name, world=world, k=K, timeout=timeout, llm=model, elsewhere=elsewhere)

@@ -14,6 +14,11 @@ CLAUSES = (
         f"level: {', '.join(LEVELS)}; family: {', '.join(FAMILIES)}; higher_is_better: a bool; bounds: (least, largest), "
         'inf for none; over_turns, if given: "last" or "mean"',
     ),
+    Clause(
+        "in-time",
+        "gives its value within the time limit",
+        "Precompute in prepare(); a run that is scored waits for every value, and nothing ends it",
+    ),
     Clause("prepares", "prepare() works, also without training popularity", "prepare(setup) gets a harness.MetricSetup"),
     Clause(
         "no-exceptions", "raises nothing, however a dialogue went", "Return harness.Unscored(reason) where there is no value"
@@ -42,6 +47,21 @@ CLAUSES = (
         "same-again",
         "equal dialogues get equal values, in any order and by any instance",
         "score must be a function of its view and of the setup",
+    ),
+    Clause(
+        "same-elsewhere",
+        "another process gives the same values",
+        "Sort sets before you go through them: their order differs between processes; don't use hash() of texts",
+    ),
+    Clause(
+        "no-global-random",
+        "draws from no global generator",
+        "Make your own with a fixed seed in prepare(): random.Random(0), numpy.random.default_rng(0)",
+    ),
+    Clause(
+        "not-from-words",
+        "a ranking or interaction metric looks at lists and targets, not at what was said",
+        "Use view.items and view.ranks: what a simulator says or accepts is no evidence that a target was found",
     ),
     Clause(
         "prefers",

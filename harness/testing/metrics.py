@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from harness.api import DialogueRecord, DialogueView, MetricSetup, RunView, Scenario, Split, TurnView, Unscored
+from harness.api import DialogueRecord, MetricSetup, RunView, TurnView, Unscored
 from harness.columns import BoundMetric
 from harness.config import Transport
 from harness.errors import HarnessError
-from harness.judging import Judging, is_async
+from harness.judging import Judging
 from harness.llm.api import ChatModel
-from harness.results import popularity
 from harness.scoring import score_run
-from harness.testing.calls import snapshot
-from harness.testing.clauses import Ledger, Report, Stop, shown
-from harness.testing.metricclauses import CLAUSES, FAMILIES, LEVELS
+from harness.testing.clauses import Ledger, Report, Stop, shown, told
+from harness.testing.elsewhere import Answer
+from harness.testing.limited import Overdue
+from harness.testing.metricclauses import CLAUSES
 from harness.testing.recommenders import tried_on, type_name
 from harness.testing.records import TURNS, K, best, played, worst
+from harness.testing.scorer import Scorer, alike, views_of, where
 from harness.testing.stub import StubModel
-from harness.testing.turns import told
+from harness.testing.surroundings import watched_generators
 from harness.testing.world import World, small_world
 from harness.views import dialogue_view
+
+_UNSCORED = "unscored"
 
 
 def check_metric(
@@ -35,28 +38,27 @@ def check_metric(
     world: World | None = None,
     timeout: float = Transport().timeout,
     llm: ChatModel | None = None,
+    elsewhere: Callable[[], Answer] | None = None,
 ) -> Report:
     """Try a metric against every clause that it can break, on made-up records of every course that a dialogue can take.
 
-    `llm` is the language model of a judge, in place of a stub, and `timeout` (seconds) the limit of each of its judgements.
+    `llm` is the language model of a judge, in place of a stub, and `timeout` (seconds) the limit of each value. `elsewhere`
+    gives the values of another process.
     """
     world, model = world or small_world(), llm or StubModel()
     ledger = Ledger(CLAUSES)
-    with suppress(Stop), Judging(timeout=timeout, closing=[model.close]) as judging:
-        _Examination(ledger, make, world, model, judging).run()
+    with watched_generators() as used, suppress(Stop), Judging(timeout=timeout, closing=[model.close]) as judging:
+        _Examination(ledger, make, world, model, judging, timeout).run(elsewhere)
+    ledger.tried("no-global-random")
+    for name in used:
+        ledger.breach("no-global-random", f"scoring changed the state of the global generator {name}")
     return Report("metric", name or type_name(make), tuple(ledger.findings()), f"made-up records on {tried_on(world, model)}")
 
 
-class _Examination:
-    """One metric, the records that it is tried on, and what was found."""
+class _Examination(Scorer):
+    """Everything that is tried, one method each."""
 
-    def __init__(self, ledger: Ledger, make: Callable[[], Any], world: World, model: ChatModel, judging: Judging) -> None:
-        self.ledger, self.make, self.world, self.model, self.judging = ledger, make, world, model, judging
-        self.scenarios = {scenario.id: scenario for scenario in world.scenarios}
-        self.records = played(world)
-        self.mentions = popularity(Split("test", world.scenarios, world.training, world.catalogue))
-
-    def run(self) -> None:
+    def run(self, elsewhere: Callable[[], Answer] | None) -> None:
         """Try everything; raises Stop when nothing more can be tried."""
         metric = self.prepared(TURNS, K)
         values = self.values(metric, self.records, TURNS)
@@ -65,92 +67,67 @@ class _Examination:
         if all(isinstance(value, Unscored) for value in values) and not hasattr(metric, "prefer"):
             reasons = dict.fromkeys(value.reason for value in values)
             self.ledger.breach("has-value", f"Unscored everywhere: {'; '.join(reasons)}")
-        for view in _views(metric, self.records, None, TURNS):
+        for view in views_of(metric, self.records, None, TURNS):
             self.judge(metric, view, self.score(metric, view, "without-scenario"))
         self.again(metric, values)
+        self.words(metric, values)
+        self.elsewhere(values, elsewhere)
         self.whole_runs(metric)
         self.ranks(metric)
         self.direction(metric)
         self.pairs(metric)
         self.core()
 
-    def prepared(self, turns: int, k: int) -> Any:
-        """A new instance, prepared for runs of that length."""
-        ledger = self.ledger
-        ledger.tried("made")
-        try:
-            metric, bare = self.make(), self.make()
-        except (Exception, SystemExit) as error:
-            raise ledger.stop("made", told(error)) from error
-        _declares(ledger, metric)
-        ledger.tried("prepares")
-        counts = dict(self.mentions)
-        for instance, mentions in ((bare, {}), (metric, counts)):
-            try:
-                instance.prepare(MetricSetup(self.world.catalogue, mentions, k, turns, k, self.model))
-            except (Exception, SystemExit) as error:
-                raise ledger.stop("prepares", f"{'without' if mentions == {} else 'with'} popularity: {told(error)}") from error
-        ledger.tried("leaves-input")
-        if counts != self.mentions:
-            ledger.breach("leaves-input", "prepare() changed setup.popularity")
-        return metric
-
-    def values(self, metric: Any, records: Sequence[DialogueRecord], turns: int) -> list[Any]:
-        """A value per view, judged."""
-        views = _views(metric, records, self.scenarios, turns)
-        values = [self.score(metric, view) for view in views]
-        for view, value in zip(views, values, strict=True):
-            self.judge(metric, view, value)
-        return values
-
-    def score(self, metric: Any, view: Any, clause: str = "no-exceptions") -> Any:
-        """The value, or Unscored where it raised (which is told)."""
-        self.ledger.tried(clause)
-        before = b"" if isinstance(view, RunView) else snapshot(view)
-        try:
-            if is_async(metric.score):
-                (value,) = self.judging.each("checked", metric.score, [(view,)], lambda _: _where(view))
-            else:
-                value = metric.score(view)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
-            self.ledger.breach(clause, f"{_where(view)}: {told(error)}")
-            return Unscored("it raised")
-        if before and snapshot(view) != before:
-            self.ledger.breach("leaves-input", f"{_where(view)}: score() changed the view")
-        return value
-
-    def judge(self, metric: Any, view: Any, value: Any) -> None:
-        """Is it a number, within its bounds, and of a turn that was played?"""
-        ledger = self.ledger
-        for clause in ("number", "bounds"):
-            ledger.tried(clause)
-        if getattr(metric, "over_turns", "last") == "mean" and metric.level == "turn":
-            ledger.tried("unplayed")
-            # The turn of a recommender's fault was not played, and yet a metric of faults may count it.
-            failed = view.turn == len(view.dialogue.turns) + 1 and view.dialogue.faults
-            if not view.played and not failed and not isinstance(value, Unscored):
-                ledger.breach("unplayed", f"{_where(view)}: {shown(value)} for a turn that was not played")
-        else:
-            ledger.skip("unplayed", "not a mean over turns")
-        if isinstance(value, Unscored):
-            if not isinstance(value.reason, str) or not value.reason.strip():
-                ledger.breach("number", f"{_where(view)}: Unscored without a reason")
-        elif not isinstance(value, bool | int | float | np.number) or not math.isfinite(value):
-            ledger.breach("number", f"{_where(view)}: {shown(value)}")
-        elif not metric.bounds[0] - 1e-9 <= value <= metric.bounds[1] + 1e-9:
-            ledger.breach("bounds", f"{_where(view)}: {value:g} is outside of {metric.bounds[0]:g} to {metric.bounds[1]:g}")
-
     def again(self, metric: Any, values: Sequence[Any]) -> None:
         """A new instance sees the dialogues in the other order."""
         self.ledger.tried("same-again")
         fresh = self.prepared(TURNS, K)
-        back = [self.score(fresh, view) for view in _views(fresh, self.records[::-1], self.scenarios, TURNS)]
+        back = [self.score(fresh, view) for view in views_of(fresh, self.records[::-1], self.scenarios, TURNS)]
         width = TURNS if metric.level == "turn" else 1  # dialogues in the other order, turns of one in the same
         rows = [back[n : n + width] for n in range(0, len(back), width)][::-1]
-        views = _views(metric, self.records, self.scenarios, TURNS)
+        views = views_of(metric, self.records, self.scenarios, TURNS)
         for view, one, other in zip(views, values, [value for row in rows for value in row], strict=True):
-            if not _close(one, other):
-                self.ledger.breach("same-again", f"{_where(view)}: {shown(one)}, then {shown(other)}")
+            if not alike(one, other):
+                self.ledger.breach("same-again", f"{where(view)}: {shown(one)}, then {shown(other)}")
+
+    def words(self, metric: Any, values: Sequence[Any]) -> None:
+        """The same lists, other words: what is computed from targets must not move."""
+        ledger = self.ledger
+        if metric.family not in ("ranking", "interaction"):
+            ledger.skip("not-from-words", "only asked of ranking and interaction")
+            return
+        if ledger.broken("same-again"):
+            ledger.skip("not-from-words", "not even two equal dialogues agree")
+            return
+        ledger.tried("not-from-words")
+        views = views_of(metric, self.records, self.scenarios, TURNS)
+        others = [self.score(metric, v) for v in views_of(metric, [_reworded(r) for r in self.records], self.scenarios, TURNS)]
+        for view, one, other in zip(views, values, others, strict=True):
+            if not alike(one, other):
+                ledger.breach("not-from-words", f"{where(view)}: {shown(one)}, and {shown(other)} when other words were said")
+
+    def elsewhere(self, values: Sequence[Any], elsewhere: Callable[[], Answer] | None) -> None:
+        """The same records in another process."""
+        ledger = self.ledger
+        if elsewhere is None:
+            ledger.skip("same-elsewhere", "only tried for installed components")
+            return
+        if ledger.broken("number", "no-exceptions"):
+            ledger.skip("same-elsewhere", "not tried, because of what failed above")
+            return
+        ledger.tried("same-elsewhere")
+        try:
+            answer = elsewhere()
+        except RuntimeError as error:
+            ledger.breach("same-elsewhere", str(error))
+            return
+        if answer.error:
+            ledger.breach("same-elsewhere", f"in another process it failed: {answer.error}")
+        for number, (value, there) in enumerate(zip(values, answer.digests, strict=False)):
+            other = Unscored("there") if there == _UNSCORED else float(there)
+            if not alike(value, other):
+                what = "unscored" if isinstance(value, Unscored) else f"{value:g}"
+                ledger.breach("same-elsewhere", f"value {number} is {what} here, {there} in another process")
 
     def whole_runs(self, metric: Any) -> None:
         """A run's dialogues come as a stream, and there may be none."""
@@ -162,7 +139,7 @@ class _Examination:
         ledger.tried("streams")
         views = [dialogue_view(record, self.scenarios[record.scenario], TURNS) for record in self.records]
         once, listed = self.score(metric, RunView(iter(views))), self.score(metric, RunView(views))
-        if not _close(once, listed):
+        if not alike(once, listed):
             ledger.breach("streams", f"{shown(once)} for a stream, {shown(listed)} for a list that can be read twice")
         self.judge(metric, RunView([]), self.score(metric, RunView([]), "empty-run"))
 
@@ -173,25 +150,27 @@ class _Examination:
             ledger.skip("scores-ranks", "it has no score_ranks()")
             return
         ledger.tried("scores-ranks")
-        views = [v for v in _views(metric, self.records, self.scenarios, TURNS) if isinstance(v, TurnView)]
+        views = [v for v in views_of(metric, self.records, self.scenarios, TURNS) if isinstance(v, TurnView)]
         widest = max(len(view.ranks) for view in views) + 1
         ranks = np.array([view.ranks + (0,) * (widest - len(view.ranks)) for view in views], dtype=np.int64)
         targets = np.array([len(view.ranks) for view in views], dtype=np.int64)
         given = ranks.copy(), targets.copy()
         try:
-            values = metric.score_ranks(*given)
+            values = self.thread.call(self.timeout, metric.score_ranks, *given)
             if not np.array_equal(given[0], ranks) or not np.array_equal(given[1], targets):
                 ledger.breach("leaves-input", "score_ranks() changed its arrays")
             if not isinstance(values, Unscored) and np.shape(values) != (len(views),):
                 ledger.breach("scores-ranks", f"{len(views)} lists gave an array of shape {np.shape(values)}")
                 return
             rows = [values] * len(views) if isinstance(values, Unscored) else [float(value) for value in values]
+        except Overdue as error:
+            raise ledger.stop("in-time", f"score_ranks(): {error}") from error
         except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
             ledger.breach("scores-ranks", told(error))
             return
         for view, row in zip(views, rows, strict=True):
             single = self.score(metric, view)
-            if not _close(single, row):
+            if not alike(single, row):
                 ledger.breach("scores-ranks", f"ranks {view.ranks}: score gives {shown(single)}, score_ranks {shown(row)}")
 
     def direction(self, metric: Any) -> None:
@@ -202,7 +181,7 @@ class _Examination:
             return
         ledger.tried("direction")
         good, bad = (
-            self.score(metric, _views(metric, [record], self.scenarios, TURNS)[-1])
+            self.score(metric, views_of(metric, [record], self.scenarios, TURNS)[-1])
             for record in (best(self.world), worst(self.world))
         )
         if isinstance(good, Unscored) or isinstance(bad, Unscored) or ledger.broken("number"):
@@ -245,56 +224,21 @@ class _Examination:
             ledger.breach("scores-a-run", told(error))
 
 
-def _declares(ledger: Ledger, metric: Any) -> None:
-    ledger.tried("declares", f"{getattr(metric, 'level', '?')} level, family {getattr(metric, 'family', '?')}")
-    problems = []
-    level, family = getattr(metric, "level", None), getattr(metric, "family", None)
-    bounds, direction = getattr(metric, "bounds", None), getattr(metric, "higher_is_better", None)
-    if level not in LEVELS:
-        problems.append(f"level is {shown(level)}")
-    if family not in FAMILIES:
-        problems.append(f"family is {shown(family)}")
-    if not isinstance(direction, bool):
-        problems.append(f"higher_is_better is {shown(direction)}")
-    if not _is_range(bounds):
-        problems.append(f"bounds is {shown(bounds)}")
-    if getattr(metric, "over_turns", "last") not in ("last", "mean"):
-        problems.append(f"over_turns is {shown(metric.over_turns)}")
-    problems += [f"it has no {method}()" for method in ("prepare", "score") if not callable(getattr(metric, method, None))]
-    for problem in problems:
-        ledger.breach("declares", problem)
-    if problems:
-        raise Stop
+def numbers(make: Callable[[], Any], world: World, model: ChatModel, timeout: float) -> list[str]:
+    """The values of the made-up records as texts, for another process to compare."""
+    with Judging(timeout=timeout, closing=[model.close]) as judging:
+        scorer = _Examination(Ledger(CLAUSES), make, world, model, judging, timeout)
+        metric = scorer.prepared(TURNS, K)
+        values = [scorer.score(metric, view) for view in views_of(metric, scorer.records, scorer.scenarios, TURNS)]
+    return [_UNSCORED if isinstance(value, Unscored) else repr(float(value)) for value in values]
 
 
-def _is_range(bounds: Any) -> bool:
-    if not isinstance(bounds, tuple) or len(bounds) != 2:
-        return False
-    numbers = all(isinstance(b, int | float) and not isinstance(b, bool) and not math.isnan(b) for b in bounds)
-    return numbers and bounds[0] < bounds[1]
-
-
-def _views(
-    metric: Any, records: Iterable[DialogueRecord], scenarios: dict[str, Scenario] | None, turns: int
-) -> list[TurnView | DialogueView | RunView]:
-    """What the metric's level is handed for these records."""
-    views = [dialogue_view(r, scenarios[r.scenario] if scenarios else None, turns) for r in records]
-    if metric.level == "turn":
-        return [turn for view in views for turn in view.turns]
-    return list(views) if metric.level == "dialogue" else [RunView(iter(views))]
-
-
-def _where(view: Any) -> str:
-    if isinstance(view, RunView):
-        return "the whole run"
-    stop, turn = view.dialogue.stop, f", turn {view.turn}" if isinstance(view, TurnView) else ""
-    return f"a dialogue that ended with {stop} after {len(view.dialogue.turns)} turns{turn}"
-
-
-def _close(one: Any, other: Any) -> bool:
-    if isinstance(one, Unscored) or isinstance(other, Unscored):
-        return isinstance(one, Unscored) and isinstance(other, Unscored)
-    try:
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(one) and math.isnan(other))
-    except TypeError:
-        return bool(one == other)
+def _reworded(record: DialogueRecord) -> DialogueRecord:
+    """What was recommended stays; texts, and what the simulator said to have accepted, do not."""
+    turns = tuple(
+        msgspec.structs.replace(
+            turn, text="Well.", reasoning=None, user_text="Thanks, that is it, I accept!", accepted=(), statements=None
+        )
+        for turn in record.turns
+    )
+    return msgspec.structs.replace(record, turns=turns)

@@ -127,12 +127,13 @@ def without(world: World, targets: Sequence[str], k: int) -> list[str]:
 
 class Seeker:
     """Plays the user against a recommender under test. What it says depends on seed and turn alone; it never accepts, turns
-    everything down in most dialogues, and nothing in the others."""
+    everything down in most dialogues, and nothing in the others. Without `titles` it names no item."""
 
     knowledge: KnowledgeLevel = "label_free"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, titles: bool = True) -> None:
         self._catalogue = world.catalogue
+        self._lines = [line for line in _LINES if titles or "{title}" not in line]
         self._values = [v for item in world.catalogue[:200] for values in item.attributes.values() for v in values] or [
             "action"
         ]
@@ -140,7 +141,7 @@ class Seeker:
     def reply(self, conversation: Conversation, knowledge: Knowledge) -> Feedback:
         number = conversation.seed + conversation.turn
         item = self._catalogue[number % len(self._catalogue)]
-        text = _LINES[number % len(_LINES)].format(value=self._values[number % len(self._values)], title=item.title)
+        text = self._lines[number % len(self._lines)].format(value=self._values[number % len(self._values)], title=item.title)
         return Feedback(text, rejected=() if conversation.seed % 4 == 0 else None)
 
 

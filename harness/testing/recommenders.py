@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from harness.api import DialogueRecord, RecommenderSetup, TrainingDialogue
+from harness.api import DialogueRecord, Recommendation, RecommenderSetup, TrainingDialogue
 from harness.checks import check_recommendation
 from harness.config import RunConfig, Transport
 from harness.errors import ComponentFault
+from harness.injection import is_injection
 from harness.llm.api import ChatModel
+from harness.testing.barrier import check_barrier, examining
 from harness.testing.calls import Caller
-from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
+from harness.testing.clauses import Clause, Ledger, Report, shown
+from harness.testing.elsewhere import Answer
 from harness.testing.probes import Probe, Seeker, for_recommender
 from harness.testing.stub import StubModel
+from harness.testing.trials import Trial
 from harness.testing.turnclauses import turn_clauses
-from harness.testing.turns import Trial, examine
+from harness.testing.turns import examine
 from harness.testing.world import World, small_world
 
 MAX_TEXT = next(f.default for f in msgspec.structs.fields(RunConfig) if f.name == "max_text")
@@ -31,6 +36,23 @@ _OWN = (
     Clause("at-most-k", "recommends at most k items", "Cut the list: items[:k]. A run cuts off the rest and counts it"),
     Clause("no-repeats", "lists no item twice", "Drop repeats: tuple(dict.fromkeys(items)). A repeated id counts as a miss"),
     Clause("known-ids", "lists ids of the catalogue only", "Take ids from setup.catalogue. An unknown id counts as a miss"),
+    Clause(
+        "candidates",
+        "its candidates are ids of the catalogue, each once",
+        "Give the ids that the retriever found, best first, or leave `candidates` out: they are measured by candidate-recall",
+    ),
+    Clause(
+        "best-first",
+        "its scores fall along the list",
+        "Sort by falling score (of distances by rising ones, and give their negatives): the first item is the best",
+        must=False,
+    ),
+    Clause(
+        "no-orders",
+        "its texts give the simulator no orders",
+        "Write to a person. Orders to a model (and users' texts that are repeated) are marked as injections in every record",
+        must=False,
+    ),
     Clause(
         "honours-rejections",
         "doesn't recommend again what the seeker turned down",
@@ -55,7 +77,7 @@ def check_recommender(
     k: int = 10,
     timeout: float = Transport().timeout,
     llm: ChatModel | None = None,
-    elsewhere: Callable[[], list[str]] | None = None,
+    elsewhere: Callable[[], Answer] | None = None,
 ) -> Report:
     """Try a recommender against every clause that it can break.
 
@@ -82,7 +104,7 @@ def check_recommender(
         judge_record=judge.record,
         elsewhere=elsewhere,
     )
-    try:
+    with examining(ledger):
         instance = examine(trial)
         for size in (1, 3, len(world.catalogue) + 7):
             probes = for_recommender(world, size)[:4]
@@ -91,11 +113,11 @@ def check_recommender(
                 if outcome.fault is None and outcome.made:
                     judge.answer(probe, outcome.value)
                 elif outcome.fault is not None:
-                    ledger.breach("no-exceptions", f"k={size}, {probe.label}: {outcome.fault}")
+                    slow = isinstance(outcome.fault, ComponentFault) and outcome.fault.kind == "timeout"
+                    ledger.breach("in-time" if slow else "no-exceptions", f"k={size}, {probe.label}: {outcome.fault}")
+        check_barrier(trial)
         if not judge.recommended:
             ledger.breach("recommends", "no item in any of the conversations that were tried")
-    except Stop:
-        pass
     return Report("recommender", name or type_name(make), tuple(ledger.findings()), tried_on(world, model))
 
 
@@ -117,6 +139,7 @@ class _Judge:
     def __init__(self, ledger: Ledger, world: World) -> None:
         self._ledger, self._catalogue = ledger, world.catalogue
         self.recommended = False
+        self._seen = False
 
     def answer(self, probe: Probe, value: Any) -> None:
         """One call's value."""
@@ -139,8 +162,36 @@ class _Judge:
         if checked.unknown:
             unknown = next(i for i in items if self._catalogue.get(i) is None)
             ledger.breach("known-ids", f"{where}: {shown(unknown)} is not in the catalogue")
+        if not self._seen:
+            ledger.skip("candidates", "it gives none")
+            ledger.skip("best-first", "it gives no scores")
+        self._seen = True
+        self._details(probe, value)
         self._left_out(set(probe.arguments[0].rejected), items, probe.label)
         check_state(ledger, probe, value.state)
+
+    def _details(self, probe: Probe, value: Recommendation) -> None:
+        """What a run takes without a word."""
+        ledger = self._ledger
+        if value.candidates is not None:
+            ledger.tried("candidates")
+            unknown = [i for i in value.candidates if self._catalogue.get(i) is None]
+            if unknown:
+                ledger.breach("candidates", f"{probe.label}: {shown(unknown[0])} is not in the catalogue")
+            if len(set(value.candidates)) < len(value.candidates):
+                ledger.breach("candidates", f"{probe.label}: an id stands there more than once")
+            others = [i for i in value.items if i not in value.candidates]
+            if others and not unknown:
+                ledger.breach("candidates", f"{probe.label}: {shown(others[0])} is listed but no candidate", mild=True)
+        if value.scores is not None:
+            ledger.tried("best-first")
+            rise = next((n for n, (a, b) in enumerate(itertools.pairwise(value.scores)) if b > a), None)
+            if rise is not None:
+                a, b = value.scores[rise : rise + 2]
+                ledger.breach("best-first", f"{probe.label}: place {rise + 1} has {a:g}, place {rise + 2} has {b:g}")
+        ledger.tried("no-orders")
+        if is_injection(value.text):
+            ledger.breach("no-orders", f"{probe.label}: {shown(value.text, 120)}")
 
     def record(self, record: DialogueRecord) -> None:
         """One played dialogue."""

@@ -14,13 +14,16 @@ from harness.config import Transport
 from harness.errors import ComponentFault
 from harness.leakgate import LeakGate
 from harness.llm.api import ChatModel
+from harness.testing.barrier import check_barrier, examining
 from harness.testing.calls import Caller
-from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
+from harness.testing.clauses import Clause, Ledger, Report, shown
+from harness.testing.elsewhere import Answer
 from harness.testing.probes import ORDER, PLAIN, Lister, Probe, for_simulator
 from harness.testing.recommenders import MAX_TEXT, check_state, tried_on, type_name
 from harness.testing.stub import StubModel
+from harness.testing.trials import Trial
 from harness.testing.turnclauses import turn_clauses
-from harness.testing.turns import TURNS, Trial, examine
+from harness.testing.turns import TURNS, examine
 from harness.testing.world import World, small_world
 
 _OWN = (
@@ -35,7 +38,8 @@ _OWN = (
     Clause(
         "accepts-shown",
         "accepts and turns down only what was shown",
-        "Take ids from the `ranked` of the recommender's messages, and accept nothing before something was shown",
+        "Take ids from the `ranked` of the recommender's messages; `accepted` goes with the action accept, and no id is in "
+        "both `accepted` and `rejected`",
     ),
     Clause(
         "valid-answer",
@@ -66,7 +70,7 @@ def check_simulator(
     k: int = 10,
     timeout: float = Transport().timeout,
     llm: ChatModel | None = None,
-    elsewhere: Callable[[], list[str]] | None = None,
+    elsewhere: Callable[[], Answer] | None = None,
 ) -> Report:
     """Try a simulator against every clause that it can break; arguments as for `check_recommender`."""
     world = world or small_world()
@@ -89,11 +93,10 @@ def check_simulator(
         declare=judge.declaration,
         elsewhere=elsewhere,
     )
-    try:
+    with examining(ledger):
         instance = examine(trial)
         _orders(ledger, instance, world, k, caller)
-    except Stop:
-        pass
+        check_barrier(trial, instance.knowledge)
     return Report("simulator", name or type_name(make), tuple(ledger.findings()), tried_on(world, model))
 
 
@@ -134,6 +137,7 @@ class _Judge:
         elif value.action == "accept" and not ranked:
             ledger.breach("accepts-shown", f"{probe.label}: it accepts, but nothing was shown")
             value = msgspec.structs.replace(value, action="quit")
+        self._contradictions(probe, value)
         for field in ("accepted", "rejected"):
             named = getattr(value, field)
             foreign = [i for i in named or () if i not in ranked] if isinstance(named, (tuple, list)) else []
@@ -147,6 +151,17 @@ class _Judge:
             return
         self._leaks(self._gate.check(answer.text, hidden=probe.hidden).leaks, probe.label)
         check_state(ledger, probe, value.state)
+
+    def _contradictions(self, probe: Probe, value: Feedback) -> None:
+        """What a run takes without a word."""
+        if not isinstance(value.accepted, (tuple, list)):
+            return
+        if value.accepted and value.action != "accept":
+            text = f"{probe.label}: accepted holds {shown(value.accepted[0])}, and the action is {value.action}"
+            self._ledger.breach("accepts-shown", text)
+        both = [i for i in value.accepted if i in (value.rejected or ())]
+        if both:
+            self._ledger.breach("accepts-shown", f"{probe.label}: {shown(both[0])} is both accepted and turned down")
 
     def record(self, record: DialogueRecord) -> None:
         """One played dialogue."""

@@ -25,7 +25,13 @@ def turn_clauses(method: Method, own: Sequence[Clause]) -> tuple[Clause, ...]:
             "declares",
             f"has prepare() and {method}() or {method}_batch(), and declares what it must",
             f"prepare is a plain method; {method} may be plain, async, or given as {method}_batch; `serial` is a bool, "
-            "`max_batch` a whole number above 0",
+            "`max_batch` a whole number above 0; default_llm, if given, returns a text or None",
+        ),
+        Clause(
+            "revision",
+            "its revision() is JSON data, the same in every process",
+            "Hashes of weights and prompts by hashlib: no hash() of texts, no id(), no time, no path. While it changes, no run "
+            "can be resumed",
         ),
         Clause("prepares", "prepare() works", "prepare(setup) gets catalogue, training dialogues and seed; it must not raise"),
         Clause(
@@ -58,6 +64,18 @@ def turn_clauses(method: Method, own: Sequence[Clause]) -> tuple[Clause, ...]:
             "Copy `conversation.state` and attribute maps before you change them: a call may be made again with the same input",
         ),
         Clause(
+            "barrier",
+            "doesn't answer by what is hidden from it",
+            "Use the arguments of the call and what prepare was handed, nothing else: whatever finds a target in the runner's "
+            "objects makes every score worthless",
+        ),
+        Clause(
+            "reads-no-data",
+            "reads no data set's files",
+            "Learn from setup.training, or bring an artefact: in a data set's files the test dialogues lie beside the training",
+            must=False,
+        ),
+        Clause(
             "no-global-random",
             "draws from no global generator",
             "Use random.Random(f'{conversation.seed}:{conversation.turn}') or numpy.random.default_rng((seed, turn))",
@@ -87,6 +105,22 @@ def turn_clauses(method: Method, own: Sequence[Clause]) -> tuple[Clause, ...]:
             f"{method} must cope with every turn of a dialogue, however much was shown and turned down before",
         ),
         Clause("no-memory", "dialogues don't influence each other", f"Keep nothing of a dialogue on `self`. {state}"),
+        Clause(
+            "closes",
+            "its close() can be awaited, and calls come after it",
+            "`async def close(self)` ends connections at the end of the dialogues; open new ones when the next call comes",
+        ),
+        Clause(
+            "leaves-process",
+            "changes nothing that the whole process shares",
+            "Leave the working directory, environment variables, signal handlers, standard streams and libraries' defaults as "
+            "they are; paths are absolute, settings go to the call that needs them",
+        ),
+        Clause(
+            "lets-go",
+            "leaves nothing running that keeps the process from ending",
+            "Start threads and processes with daemon=True, or end them in `async def close(self)`",
+        ),
         Clause(
             "state-json",
             "its state survives being written as JSON",

@@ -2,54 +2,44 @@
 
 from __future__ import annotations
 
-import inspect
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import msgspec
 
 from harness.api import DialogueRecord
 from harness.batching import is_async
-from harness.errors import ComponentFault, HarnessError, TransportExhausted, described
-from harness.testing.calls import Caller, Method, Outcome, snapshot, watched_generators
-from harness.testing.clauses import Ledger, shown
+from harness.errors import ComponentFault, TransportExhausted
+from harness.testing.calls import Outcome, snapshot
+from harness.testing.clauses import Stop, shown, told
 from harness.testing.probes import Probe
+from harness.testing.surroundings import Surroundings, watched_generators
+from harness.testing.trials import Trial, declares, digest, fresh, make, prepare, untrained
 from harness.testing.turnclauses import MANY_TURNS
-from harness.testing.world import World
 
 TURNS = 5
 
 
-class Trial(msgspec.Struct):
-    """One component under examination. `make` gives a new instance; `judge` looks at the value of a call, `judge_record` at a
-    played dialogue; `elsewhere` gives the outputs of the same calls in another process."""
-
-    ledger: Ledger
-    method: Method
-    make: Callable[[], Any]
-    setup: Callable[[Sequence[Any]], Any]
-    """Training dialogues -> what `prepare` is handed."""
-    world: World
-    k: int
-    caller: Caller
-    partner: object
-    """The other side of whole dialogues."""
-    probes: Callable[[Any], list[Probe]]
-    judge: Callable[[Probe, Any], None]
-    judge_record: Callable[[DialogueRecord], None]
-    declare: Callable[[Any], None] = lambda instance: None
-    elsewhere: Callable[[], list[str]] | None = None
-
-
 def examine(trial: Trial) -> Any:
     """Try everything and return the instance that was tried; raises Stop when nothing more can be tried."""
+    ledger, around = trial.ledger, Surroundings()
+    try:
+        return _examine(trial)
+    finally:
+        ledger.tried("leaves-process")
+        for what in around.changed():
+            ledger.breach("leaves-process", what)
+        ledger.tried("lets-go")
+        for what in around.left_behind():
+            ledger.breach("lets-go", f"{what} is still running")
+
+
+def _examine(trial: Trial) -> Any:
     ledger = trial.ledger
-    instance = _make(trial)
-    _declares(trial, instance)
+    instance = make(trial)
+    declares(trial, instance)
     before = snapshot((list(trial.world.catalogue), list(trial.world.training)))
-    _prepare(trial, instance)
-    _untrained(trial)
+    prepare(trial, instance)
+    untrained(trial)
     probes = trial.probes(instance)
     calls = [probe.arguments for probe in probes]
     with watched_generators() as used:
@@ -59,6 +49,7 @@ def examine(trial: Trial) -> Any:
     for name in used:
         ledger.breach("no-global-random", f"a call changed the state of the global generator {name}")
     again = trial.caller.ask(instance, trial.method, calls)
+    _closed(trial, instance, probes, first, again)
     if _same(trial, "same-again", probes, first, again):
         _company(trial, instance, probes, first)
         _elsewhere(trial, probes, first)
@@ -72,86 +63,14 @@ def examine(trial: Trial) -> Any:
     return instance
 
 
-def _make(trial: Trial) -> Any:
-    trial.ledger.tried("made")
-    try:
-        return trial.make()
-    except (Exception, SystemExit) as error:
-        raise trial.ledger.stop("made", told(error)) from error
-
-
-def _declares(trial: Trial, instance: Any) -> None:
-    ledger, method = trial.ledger, trial.method
-    single, batch = getattr(instance, method, None), getattr(instance, f"{method}_batch", None)
-    form = "in batches" if batch is not None else "asynchronously" if is_async(single) else "from several threads"
-    if batch is None and getattr(instance, "serial", False):
-        form = "one call at a time"
-    ledger.tried("declares", f"called {form}")
-    trial.declare(instance)
-    if not callable(single if batch is None else batch):
-        raise ledger.stop("declares", f"it has neither {method}() nor {method}_batch()")
-    serial, maximum = getattr(instance, "serial", False), getattr(instance, "max_batch", None)
-    if not isinstance(serial, bool):
-        ledger.breach("declares", f"serial is {shown(serial)}")
-    if maximum is not None and (not isinstance(maximum, int) or maximum < 1):
-        raise ledger.stop("declares", f"max_batch is {shown(maximum)}")
-    prepare = getattr(instance, "prepare", None)
-    if prepare is None:
-        ledger.breach("declares", "it has no prepare()")
-    elif is_async(prepare):
-        raise ledger.stop("declares", "prepare() is async")
-    revision = getattr(instance, "revision", None)
-    if callable(revision):
-        _revision(ledger, revision)
-
-
-def _revision(ledger: Ledger, revision: Callable[[], Any]) -> None:
-    try:
-        first, second = revision(), revision()
-        msgspec.json.encode(first)
-    except HarnessError:  # what it needs isn't there: prepare() will tell
-        return
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
-        ledger.breach("declares", f"revision() must give JSON data: {told(error)}")
-        return
-    if first != second:
-        ledger.breach("declares", f"revision() gave {shown(first)}, then {shown(second)}: no run could be resumed")
-
-
-def _prepare(trial: Trial, instance: Any) -> None:
-    trial.ledger.tried("prepares")
-    if hasattr(instance, "prepare"):
-        try:
-            if inspect.isawaitable(instance.prepare(trial.setup(tuple(trial.world.training)))):
-                raise TypeError("prepare() must be a plain method, not async")
-        except (Exception, SystemExit) as error:
-            raise trial.ledger.stop("prepares", f"on {trial.world.name}: {told(error)}") from error
-
-
-def _fresh(trial: Trial) -> Any:
-    instance = _make(trial)
-    _prepare(trial, instance)
-    return instance
-
-
-def _untrained(trial: Trial) -> None:
+def _closed(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequence[Outcome], again: Sequence[Outcome]) -> None:
+    """Between the two, its close() was awaited. Raises Stop when it can't go on after that."""
     ledger = trial.ledger
-    ledger.tried("prepares-untrained")
-    instance = _make(trial)
-    if not hasattr(instance, "prepare"):
-        return
-    try:
-        instance.prepare(trial.setup(()))
-    except HarnessError as error:
-        ledger.tried("prepares-untrained", f"it says why not: {told(error)}")
-        return
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
-        ledger.breach("prepares-untrained", f"prepare() raised {told(error)}")
-        return
-    probe = trial.probes(instance)[0]
-    (outcome,) = trial.caller.ask(instance, trial.method, [probe.arguments])
-    if isinstance(outcome.fault, ComponentFault):
-        ledger.breach("prepares-untrained", f"prepare() worked, but {probe.label}: {outcome.fault}")
+    for what in trial.caller.closing:
+        ledger.breach("closes", what)
+    for probe, one, other in zip(probes, first, again, strict=True):
+        if one.fault is None and other.fault is not None and is_async(getattr(instance, "close", None)):
+            raise ledger.stop("closes", f"{probe.label}, asked again after close(): {other.fault}")
 
 
 def _answered(trial: Trial, probes: Sequence[Probe], outcomes: Sequence[Outcome]) -> None:
@@ -182,7 +101,7 @@ def _company(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequen
     ledger, calls, method, caller = trial.ledger, [probe.arguments for probe in probes], trial.method, trial.caller
     order = list(range(len(calls)))
     random.Random(5).shuffle(order)
-    _same(trial, "same-fresh", probes, first, caller.ask(_fresh(trial), method, calls, order=order))
+    _same(trial, "same-fresh", probes, first, caller.ask(fresh(trial), method, calls, order=order))
     for concurrency in (len(calls), 3):
         crowd = caller.ask(instance, method, calls, concurrency=concurrency, order=order)
         _same(trial, "same-in-company", probes, first, crowd)
@@ -221,17 +140,23 @@ def _batches(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequen
 def _elsewhere(trial: Trial, probes: Sequence[Probe], first: Sequence[Outcome]) -> None:
     ledger = trial.ledger
     if trial.elsewhere is None:
-        ledger.skip("same-elsewhere", "only tried for installed components")
+        for clause in ("same-elsewhere", "reads-no-data"):
+            ledger.skip(clause, "only tried for installed components")
         return
     ledger.tried("same-elsewhere")
     try:
-        answers = trial.elsewhere()
+        answer = trial.elsewhere()
     except RuntimeError as error:
         ledger.breach("same-elsewhere", str(error))
         return
-    for probe, outcome, answer in zip(probes, first, answers, strict=False):
-        if digest(outcome) != answer:
+    if answer.error:
+        ledger.breach("same-elsewhere", f"in another process it failed: {answer.error}")
+    for probe, outcome, there in zip(probes, first, answer.digests, strict=False):
+        if digest(outcome) != there:
             ledger.breach("same-elsewhere", f"{probe.label}: another answer in another process")
+    ledger.tried("reads-no-data")
+    for file in answer.read:
+        ledger.breach("reads-no-data", f"it opened {file}")
 
 
 def _same(trial: Trial, clause: str, probes: Sequence[Probe], first: Sequence[Outcome], second: Sequence[Outcome]) -> bool:
@@ -255,8 +180,11 @@ def _dialogues(trial: Trial, instance: Any) -> None:
     together = played(instance, concurrency=8, changed=changed)
     for record in together + played(instance, MANY_TURNS, only=[0, len(trial.world.scenarios) - 1]):
         for fault in record.faults:
-            ledger.breach("plays", f"scenario {record.scenario}, turn {fault.turn}: {fault.kind}: {fault.message}")
+            clause = "in-time" if fault.kind == "timeout" else "plays"
+            ledger.breach(clause, f"scenario {record.scenario}, turn {fault.turn}: {fault.kind}: {fault.message}")
         trial.judge_record(record)
+    if ledger.broken("in-time"):
+        raise Stop
     for place in changed:
         ledger.breach("leaves-input", f"{place}: the call changed its arguments")
     ledger.tried("state-json")
@@ -264,7 +192,7 @@ def _dialogues(trial: Trial, instance: Any) -> None:
         return
     ledger.tried("no-memory")
     for position in (0, len(trial.world.scenarios) - 1):
-        (alone,) = played(_fresh(trial), only=[position])
+        (alone,) = played(fresh(trial), only=[position])
         if alone != together[position]:
             ledger.breach("no-memory", _record_difference(alone, together[position]))
     for one, other in zip(together, played(instance, concurrency=8, through_json=True), strict=True):
@@ -283,17 +211,6 @@ def _record_difference(one: DialogueRecord, other: DialogueRecord) -> str:
     return f"{where}: it ended with {one.stop}, then with {other.stop} {fault}".rstrip()
 
 
-def digest(outcome: Outcome) -> str:
-    """What has to be the same about two equal calls: everything but costs and scores, whose last bits may differ."""
-    if outcome.fault is not None:
-        return f"{type(outcome.fault).__name__}: {outcome.fault}"
-    value = outcome.value
-    if isinstance(value, msgspec.Struct):
-        parts = {n: getattr(value, n) for n in value.__struct_fields__ if n not in ("usage", "scores")}
-        return snapshot(parts).decode("utf-8", "replace")
-    return shown(value)
-
-
 def _difference(one: Outcome, other: Outcome) -> str:
     if one.fault is not None or other.fault is not None or type(one.value) is not type(other.value):
         return f"{shown(digest(one))}, then {shown(digest(other))}"
@@ -302,9 +219,3 @@ def _difference(one: Outcome, other: Outcome) -> str:
         if name not in ("usage", "scores") and snapshot(left) != snapshot(right):
             return f"{name} was {shown(left)}, then {shown(right)}"
     return "the answers differ"
-
-
-def told(error: BaseException) -> str:
-    """An exception in a finding."""
-    text = described(error, 300)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
