@@ -22,7 +22,7 @@ from harness.report.text import interval, number
 if TYPE_CHECKING:
     import pyarrow
 
-BATCH: Final = 256
+BATCH: Final = 64
 """Dialogues that are in memory at once; a row group of the file."""
 SPLITS: Final = ("train", "validation", "test")
 
