@@ -1,21 +1,25 @@
 """A virtual environment of its own with harness, pip and python as commands, and a folder to work in.
 
-It borrows the packages of the running environment, an editable installation of the harness included, so nothing is fetched.
+It borrows the packages of the running environment, so nothing is fetched: with an editable installation of the harness, or without
+one, and then the harness is built and installed anew.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+
 
 class Place:
     """`run` a Python command line, `harness` the command, `bash` a script."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, build: bool = False) -> None:
         self.root = root
         self.work = root / "work"
         self.work.mkdir()
@@ -24,9 +28,26 @@ class Place:
         libraries = next((root / "env" / "lib").glob("python*/site-packages"))
         # `addsitedir` also reads the .pth files there, and with them an editable installation.
         borrowed = sysconfig.get_paths()["purelib"]
-        (libraries / "borrowed.pth").write_text(f"import site; site.addsitedir({borrowed!r})\n", encoding="utf-8")
-        self._command("harness", "from harness.cli import main; main()")
+        line = borrowed if build else f"import site; site.addsitedir({borrowed!r})"
+        (libraries / "borrowed.pth").write_text(f"{line}\n", encoding="utf-8")
+        self.libraries = libraries
         self._command("pip", "from pip._internal.cli.main import main; sys.exit(main())")
+        if build:
+            self._build()
+        else:
+            self._command("harness", "from harness.cli import main; main()")
+
+    def _build(self) -> None:
+        """The harness as a user gets it: built from a copy, because a build leaves files beside its sources."""
+        copy = self.root / "sources"
+        unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        for name in ("harness", "plugins"):
+            shutil.copytree(ROOT / name, copy / name, ignore=unwanted)
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, copy / name)
+        # What is there already belongs to the environment that packages are borrowed from.
+        self.run("pip", "install", "-q", "--ignore-installed", "--no-compile", str(copy))
+        shutil.rmtree(copy)
 
     def _command(self, name: str, code: str) -> None:
         path = self.bin / name
