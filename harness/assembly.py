@@ -14,7 +14,7 @@ from harness import options
 from harness.api import Catalogue, RecommenderSetup, Scenario, SimulatorSetup, Split
 from harness.config import Choice, RunConfig, fingerprint, fingerprint_fields
 from harness.errors import DataError, HarnessError, PluginError, UsageError, described
-from harness.models import build_judge, build_models, gathering, own_model
+from harness.models import build_judge, build_models, gathering, more_models, own_model
 from harness.registry import Entry, Kind, Registry
 from harness.scenarios import data_hash, novel
 
@@ -91,7 +91,8 @@ class Assembly(msgspec.Struct, frozen=True):
     prepared: set[str]
     """Roles whose `prepare` has run."""
     models: dict[str, Any] = {}
-    """Role -> its language model, where the user chose one or the component brings one along."""
+    """Role -> its language model, where the user chose one or the component brings one along; "role/NAME" -> a further one of
+    the component's."""
     layers: Any = None
     """What these models share (`harness.llm.layers.Layers`)."""
     judge: Any = None
@@ -193,8 +194,12 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
     revisions["dataset"]["options"].pop("path", None)
     if simulator is not None:
         revisions["simulator"]["knowledge"] = instances["simulator"].knowledge
-    for role, model in models.items():
-        revisions[role]["llm"] = model.revision()
+    for name, model in models.items():
+        role, further, name = name.partition("/")
+        if further:
+            revisions[role].setdefault("more_llms", {})[name] = model.revision()
+        else:
+            revisions[role]["llm"] = model.revision()
     fields = fingerprint_fields(config, revisions, digest)
     return Assembly(
         config,
@@ -235,11 +240,15 @@ def _same_recommender(a: RunConfig, b: RunConfig) -> bool:
 
 
 def _own_models(config: RunConfig, parts: dict[str, Part | None], instances: dict[str, Any]) -> dict[str, str]:
-    """The models that the components bring along, for the roles that the user chose none for."""
+    """The models that the components bring along, for the roles that the user chose none for, and their further ones."""
     chosen = {"recommender": config.rec_llm, "simulator": config.sim_llm}
-    found = {}
+    found: dict[str, str] = {}
     for role, part in parts.items():
-        if part is not None and chosen[role] is None:
+        if part is None:
+            continue
+        with blaming(part.entry, "failed in more_llms()"):
+            found.update({f"{role}/{name}": spec for name, spec in more_models(instances[role]).items()})
+        if chosen[role] is None:
             with blaming(part.entry, "failed in default_llm()"):
                 spec = own_model(instances[role])
             if spec is not None:
@@ -265,10 +274,10 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
     training = tuple(split.training)
     setups: dict[str, Any] = {
         "recommender": RecommenderSetup(
-            split.catalogue, training, config.k, config.seed, cache, assembly.models.get("recommender")
+            split.catalogue, training, config.k, config.seed, cache, *_models(assembly, "recommender")
         ),
         "simulator": SimulatorSetup(
-            split.catalogue, training, config.turns, config.seed, cache, assembly.models.get("simulator")
+            split.catalogue, training, config.turns, config.seed, cache, *_models(assembly, "simulator")
         ),
     }
     for model in assembly.models.values():
@@ -289,6 +298,13 @@ def prepare(assembly: Assembly, cache: Path | None = None) -> None:
             if role == "simulator" and announced is not None and instance.knowledge != announced:
                 raise ValueError(f"knowledge was {announced} and may not become {instance.knowledge}")
         assembly.prepared.add(role)
+
+
+def _models(assembly: Assembly, role: str) -> tuple[Any, dict[str, Any]]:
+    """A role's language model or None, and its component's further ones by their names."""
+    own = f"{role}/"
+    further = {name.removeprefix(own): model for name, model in assembly.models.items() if name.startswith(own)}
+    return assembly.models.get(role), further
 
 
 def _close(awaitable: Any) -> None:

@@ -44,7 +44,8 @@ def build_models(
 ) -> tuple[Layers | None, dict[str, Any]]:
     """(layers, role -> ChatModel) for the roles that have a model. Raises UsageError or LlmError with what to set.
 
-    `own` are the models that components bring along, by role: what the user chose goes before.
+    `own` are the models that components bring along, by role: what the user chose goes before. A component's further models
+    are "recommender/NAME" and "simulator/NAME".
     """
     chosen: dict[str, Choice] = {role: Choice(spec) for role, spec in (own or {}).items()}
     if config.rec_llm is not None:
@@ -77,6 +78,15 @@ def own_model(component: Any) -> str | None:
     if spec is not None and not isinstance(spec, str):
         raise TypeError(f"default_llm must give a text or None, not {type(spec).__name__}")
     return spec
+
+
+def more_models(component: Any) -> dict[str, str]:
+    """The further models that a component asks, by its names for them, as its `more_llms()` gives them. Raises TypeError."""
+    method = getattr(component, "more_llms", None)
+    specs = method() if callable(method) else {}
+    if not isinstance(specs, Mapping) or not all(isinstance(text, str) for pair in specs.items() for text in pair):
+        raise TypeError(f"more_llms must give names and models as texts, not {specs!r:.200}")
+    return dict(specs)
 
 
 def build_judge(config: RunConfig, layers: Layers | None = None) -> tuple[Layers | None, Any]:

@@ -276,6 +276,33 @@ def test_what_shaped_the_weights_is_what_the_loaded_artefacts_say(parts: dict[st
     assert fields({"prompt": "x"}) == {"on": [], "against": []}
 
 
+def test_further_models_come_by_name_whatever_the_user_chose_and_are_in_the_fingerprint(
+    parts: dict[str, Any], tmp_path: Path
+) -> None:
+    own, seeker, judge = (answers(tmp_path / f"{name}.toml", name) for name in ("own", "seeker", "judge"))
+
+    def naming(**names: str) -> type:
+        return type("Recommender", (Recommender,), {"default_llm": lambda self: own, "more_llms": lambda self: names})
+
+    parts["Recommender"] = naming(seeker=seeker, same=own)
+    made = assembled()
+    prepare(made)
+    given = made.instances["recommender"].setups[0]
+    assert (given.llm.name, {name: model.name for name, model in given.more_llms.items()}) == (
+        own,
+        {"seeker": seeker, "same": own},
+    )
+    assert given.more_llms["same"] is given.llm
+    assert made.instances["simulator"].setups[0].more_llms == {}
+    chosen = assembled(rec_llm=Choice(judge))
+    assert chosen.models["recommender/seeker"].name == seeker
+    parts["Recommender"] = naming(seeker=judge, same=own)
+    assert len({made.fingerprint, chosen.fingerprint, assembled().fingerprint}) == 3
+    parts["Recommender"] = naming(seeker=7)  # type: ignore[arg-type]
+    with pytest.raises(PluginError, match=r"failed in more_llms\(\): TypeError: more_llms must give names and models"):
+        assembled()
+
+
 def test_a_brought_model_that_is_none_is_told(parts: dict[str, Any]) -> None:
     for spec, told in ((7, "default_llm must give a text or None, not int"), ("hf:/no/such/folder", "no model at /no/such")):
         parts["Recommender"] = bringing(spec)

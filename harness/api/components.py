@@ -88,7 +88,9 @@ class Recommender(Protocol):
     dialogues; more calls may come after it.
 
     One that brings a language model along has `default_llm() -> str | None` ("hf:/folder/of/an/artefact"): it is `setup.llm`
-    unless the user chose another one. `revision() -> dict` is what else identifies it: hashes of prompts, of weights.
+    unless the user chose another one. Further models that it always asks, whatever the user chooses, it names in
+    `more_llms() -> Mapping[str, str]` (its own name for each -> "hf:FOLDER"); they are `setup.more_llms`. `revision() -> dict`
+    is what else identifies it: hashes of prompts, of weights.
     """
 
     def prepare(self, setup: RecommenderSetup) -> None: ...
@@ -100,8 +102,8 @@ class Recommender(Protocol):
 class Simulator(Protocol):
     """`reply` may be plain, async, or given as `reply_batch(conversations, knowledge) -> list[Feedback]` instead.
 
-    `knowledge_of = "other"` asks for the knowledge of another scenario (the `shuffled` control). `default_llm` and
-    `revision` are as with a recommender.
+    `knowledge_of = "other"` asks for the knowledge of another scenario (the `shuffled` control). `default_llm`,
+    `more_llms` and `revision` are as with a recommender.
     """
 
     knowledge: KnowledgeLevel

@@ -15,7 +15,8 @@ class RecommenderSetup(msgspec.Struct, frozen=True):
     """Handed to `prepare` once per run. `cache_dir` may be used for derived files; it is private to the component.
 
     `llm` is the `harness.llm.ChatModel` that the user chose for this role, else the component's own (`default_llm`), if any;
-    components that chat are async.
+    components that chat are async. `more_llms` are the further models that the component brings along, by its own names for
+    them.
     """
 
     catalogue: Catalogue
@@ -24,6 +25,7 @@ class RecommenderSetup(msgspec.Struct, frozen=True):
     seed: int
     cache_dir: Path | None = None
     llm: Any = None
+    more_llms: Mapping[str, Any] = {}
 
 
 class SimulatorSetup(msgspec.Struct, frozen=True):
@@ -35,6 +37,7 @@ class SimulatorSetup(msgspec.Struct, frozen=True):
     seed: int
     cache_dir: Path | None = None
     llm: Any = None
+    more_llms: Mapping[str, Any] = {}
 
 
 class MetricSetup(msgspec.Struct, frozen=True):

@@ -123,7 +123,7 @@ def call(registry: Registry, task: Task) -> Answer:
     from harness.testing.probes import for_recommender, for_simulator
     from harness.testing.recommenders import setup_for as recommender_setup
     from harness.testing.simulators import setup_for as simulator_setup
-    from harness.testing.trials import digest
+    from harness.testing.trials import digest, setup_of
 
     part = resolve(registry, task.kind, task.choice)
     if task.kind == "dataset":
@@ -146,7 +146,7 @@ def call(registry: Registry, task: Task) -> Answer:
         else:
             setup, probes = simulator_setup(world, world.training, model), for_simulator(world, instance.knowledge, task.k)
         if hasattr(instance, "prepare"):
-            instance.prepare(setup)
+            instance.prepare(setup_of(instance, setup))
         method: Method = "recommend" if task.kind == "recommender" else "reply"
         outcomes = Caller(task.timeout, model).ask(instance, method, [probe.arguments for probe in probes])
     folders = _data_folders(registry, part.cls.__module__)

@@ -12,7 +12,7 @@ import msgspec
 from harness.api import DialogueRecord
 from harness.batching import is_async
 from harness.errors import ComponentFault, HarnessError
-from harness.models import own_model
+from harness.models import more_models, own_model
 from harness.testing.calls import Caller, Method, Outcome, snapshot
 from harness.testing.clauses import Ledger, shown, told
 from harness.testing.elsewhere import Answer
@@ -77,6 +77,12 @@ def declares(trial: Trial, instance: Any) -> None:
         pass
     except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         ledger.breach("declares", f"default_llm() must give a text or None: {told(error)}")
+    try:
+        more_models(instance)
+    except HarnessError:
+        pass
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
+        ledger.breach("declares", f"more_llms() must give names and models: {told(error)}")
     close = getattr(instance, "close", None)
     if close is None:
         ledger.skip("closes", "it has no close()")
@@ -114,12 +120,17 @@ def revision(trial: Trial, instance: Any) -> None:
             ledger.breach("revision", f"it gives {shown(first)} here and {shown(other.revision)} in another process")
 
 
+def setup_of(instance: Any, setup: Any) -> Any:
+    """What this instance is handed: the trial's one model stands for its further ones too."""
+    return msgspec.structs.replace(setup, more_llms=dict.fromkeys(more_models(instance), setup.llm))
+
+
 def prepare(trial: Trial, instance: Any) -> None:
     """With the world's training dialogues. Raises Stop."""
     trial.ledger.tried("prepares")
     if hasattr(instance, "prepare"):
         try:
-            if inspect.isawaitable(instance.prepare(trial.setup(tuple(trial.world.training)))):
+            if inspect.isawaitable(instance.prepare(setup_of(instance, trial.setup(tuple(trial.world.training))))):
                 raise TypeError("prepare() must be a plain method, not async")
         except (Exception, SystemExit) as error:
             raise trial.ledger.stop("prepares", f"on {trial.world.name}: {told(error)}") from error
@@ -140,7 +151,7 @@ def untrained(trial: Trial) -> None:
     if not hasattr(instance, "prepare"):
         return
     try:
-        instance.prepare(trial.setup(()))
+        instance.prepare(setup_of(instance, trial.setup(())))
     except HarnessError as error:
         ledger.tried("prepares-untrained", f"it says why not: {told(error)}")
         return

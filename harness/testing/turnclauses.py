@@ -25,7 +25,8 @@ def turn_clauses(method: Method, own: Sequence[Clause]) -> tuple[Clause, ...]:
             "declares",
             f"has prepare() and {method}() or {method}_batch(), and declares what it must",
             f"prepare is a plain method; {method} may be plain, async, or given as {method}_batch; `serial` is a bool, "
-            "`max_batch` a whole number above 0; default_llm, if given, returns a text or None",
+            "`max_batch` a whole number above 0; default_llm, if given, returns a text or None, and "
+            "more_llms texts by name",
         ),
         Clause(
             "revision",
