@@ -135,12 +135,12 @@ def score_folder(
     retrieval = candidate_metrics(_candidates(RecordFile(folder)))
     unknowable = manifest.get("unknowable", ())
     usual = [name for name in default_metrics(config.k, config.turns) if name.partition("@")[0] not in unknowable]
-    bound = bind_metrics(registry, list(dict.fromkeys([*usual, *retrieval, *metrics])))
+    headline = headline or manifest.get("headline", ())
+    bound = bind_metrics(registry, list(dict.fromkeys([*usual, *retrieval, *headline, *metrics])))
     judge = None
     if any(asks_model(each.metric) for each in bound):
         judge = build_judge(config)[1] if assembly is None else assembly.judge
         need_judge(bound, judge)
-    headline = headline or manifest.get("headline", ())
     scores = score(RecordFile(folder), config, split, scenarios, bound, headline, judge=judge, told=told)
     summary = {
         "run": describe(manifest, config),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -27,9 +28,7 @@ def registry() -> Registry:
 @pytest.fixture(scope="session")
 def run(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve dialogues of up to five turns, two trials."""
-    config = RunConfig(
-        recommender=Choice("popularity"), simulator=Choice("rule"), dataset=Choice("cinema"), limit=12, trials=2, seed=3
-    )
+    config = RunConfig(recommender=Choice("popularity"), simulator=Choice("rule"), dataset=Choice("cinema"), limit=12, trials=2)
     result = experiment.execute(registry, config, tmp_path_factory.mktemp("runs") / "mine")
     assert result.summary is not None
     return result.folder
@@ -59,3 +58,11 @@ def hostile(run: Path, tmp_path: Path) -> Path:
         rows.append(msgspec.structs.replace(record, turns=turns))
     write_records(folder, rows)
     return folder
+
+
+@pytest.fixture
+def real() -> Path:
+    """The folder of the real data sets."""
+    if "HARNESS_DATA" not in os.environ:
+        pytest.skip("HARNESS_DATA is not set")
+    return Path(os.environ["HARNESS_DATA"])
