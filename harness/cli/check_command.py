@@ -90,6 +90,9 @@ def command(
     else:
         texts = (as_text(entry, report, quiet) for entry, report in zip(entries, reports, strict=True))
         click.echo("\n\n".join(texts))
+    if any(finding.clause == "lets-go" for report in reports for finding in report.of("failed")):
+        sys.stdout.flush()
+        os._exit(1)  # what the component left running would keep this process, and it was told of
     return int(not all(report.ok for report in reports))
 
 

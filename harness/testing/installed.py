@@ -16,7 +16,7 @@ from harness.models import own_model
 from harness.registry import Entry, Kind, Registry
 from harness.testing import datasetclauses, declarations, metricclauses, recommenders, simulators
 from harness.testing.calls import snapshot
-from harness.testing.clauses import Clause, Ledger, Report, Stop, shown
+from harness.testing.clauses import Clause, Ledger, Report, Stop
 from harness.testing.datasets import check_dataset
 from harness.testing.elsewhere import Answer, Died, Task, ask_elsewhere
 from harness.testing.metrics import check_metric
@@ -87,7 +87,7 @@ def check_installed(
         findings, tried_on = list(report.findings), report.world
         ledger.tried("leaves-options")
         if snapshot(built) != before:
-            ledger.breach("leaves-options", f"{shown(before.decode())} became {shown(snapshot(built).decode())}")
+            ledger.breach("leaves-options", f"{before.decode()[:80]} became {snapshot(built).decode()[:80]}")
     except Stop:
         pass
     _light(ledger, entry, other)

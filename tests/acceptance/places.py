@@ -1,7 +1,7 @@
 """A virtual environment of its own with harness, pip and python as commands, and a folder to work in.
 
-It borrows the packages of the running environment, so nothing is fetched: with an editable installation of the harness, or without
-one, and then the harness is built and installed anew.
+It borrows the packages of the running environment, so nothing is fetched: with an editable installation of the harness,
+or without it, and then the harness is built and installed anew.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -148,6 +149,25 @@ class Drifts(Sound):
         return [TrainingDialogue(f"t{next(self.count)}", (TOLD,))]
 
 
+class TwoCatalogues(Sound):
+    """What is learned on the training split doesn't fit the test split."""
+
+    def load(self, split: str) -> Split:
+        loaded = super().load(split)
+        return msgspec.structs.replace(loaded, catalogue=Catalogue([*FILMS, Item("d", "Rope")])) if split == "test" else loaded
+
+
+class Shuffles(Sound):
+    def rows(self, split: str) -> list[Scenario]:
+        random.seed(1)
+        return random.sample(super().rows(split), 2)
+
+
+class EmptyWish(Sound):
+    def rows(self, split: str) -> list[Scenario]:
+        return [row(f"{split}1", Need(("b",), liked_attributes={"genre": ()}))]
+
+
 class BadCeiling(Sound):
     def ceilings(self, split: Split) -> list[Ceiling]:
         return [Ceiling("guess", {"hr@1": float("nan")})]
@@ -172,6 +192,9 @@ class BadCeiling(Sound):
         (OddTypes, {"well-formed"}),
         (Numbers, {"well-formed"}),
         (Drifts, {"same-again"}),
+        (TwoCatalogues, {"one-catalogue"}),
+        (Shuffles, {"no-global-random"}),
+        (EmptyWish, {"labels"}),
         (BadCeiling, {"ceilings"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -214,9 +237,16 @@ class Torn(Sound):
         return [row(f"{split}1", Need(("b",), disliked_items=("b",)))]
 
 
+class TwoMinds(Sound):
+    def rows(self, split: str) -> list[Scenario]:
+        both = {"genre": ("crime",)}
+        return [row(f"{split}1", Need(("b",), liked_attributes=both, disliked_attributes=both))]
+
+
 @pytest.mark.parametrize(
     ("make", "clauses"),
     [
+        (TwoMinds, {"need"}),
         (TestOnly, {"loads"}),
         (SharedValidation, {"no-overlap"}),
         (Repeated, {"playable"}),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
+import threading
 from typing import Any
 
 import numpy as np
@@ -175,9 +178,75 @@ class Popular(Sound):
         self.most = max(setup.popularity.values())
 
 
+class Believes(Sound):
+    """A success is what the simulator says is one."""
+
+    level = "dialogue"
+    family = "interaction"
+
+    def score(self, view: Any) -> Any:
+        return float(any("thank" in (turn.user_text or "").lower() for turn in view.dialogue.turns))
+
+
+class BelievesAccepts(Believes):
+    def score(self, view: Any) -> Any:
+        return float(any(turn.accepted for turn in view.dialogue.turns))
+
+
+class Draws(Sound):
+    def prepare(self, setup: Any) -> None:
+        random.seed(0)
+
+    def score(self, view: Any) -> Any:
+        random.seed(len(view.items))
+        return random.random()
+
+
+class Later(Sound):
+    async def prepare(self, setup: Any) -> None:  # type: ignore[override]
+        """Never awaited."""
+
+
+class Hangs(Sound):
+    def score(self, view: Any) -> Any:
+        if view.turn == 3:
+            threading.Event().wait()
+        return 0.5
+
+
+class HangsOverRanks(Ranked):
+    def score_ranks(self, ranks: Any, targets: Any) -> Any:
+        threading.Event().wait()
+
+
+class SlowJudge(Sound):
+    level = "dialogue"
+    family = "judge"
+
+    async def score(self, view: Any) -> Any:  # type: ignore[override]
+        await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("make", [Hangs, HangsOverRanks])
+def test_a_value_that_never_comes_is_a_matter_of_time(make: Any) -> None:
+    report = check_metric(make, timeout=1.0)
+    assert [f.clause for f in report.of("failed")] == ["in-time"]
+    assert "no answer within 1 s" in report["in-time"].what
+
+
+def test_the_judgements_of_a_slow_judge_are_unscored() -> None:
+    report = check_metric(SlowJudge, timeout=0.05)
+    assert report.ok, report.of("failed")
+    assert "has-value" in [f.clause for f in report.of("warned")]
+
+
 @pytest.mark.parametrize(
     ("make", "clauses"),
     [
+        (Believes, {"not-from-words"}),
+        (BelievesAccepts, {"not-from-words"}),
+        (Draws, {"no-global-random"}),
+        (Later, {"declares"}),
         (NoFamily, {"declares"}),
         (NoLevel, {"declares"}),
         (Backwards, {"declares"}),
