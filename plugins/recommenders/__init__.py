@@ -37,6 +37,13 @@ def harness_recommenders() -> Iterable[Component]:
         options="harness_plugins.recommenders.smtpo.recommender:Options",
         trained_on=("cinema",),
     )
+    yield Component(
+        "smtpo-search",
+        "harness_plugins.recommenders.smtpo.search:SmtpoSearch",
+        summary="SMTPO before RL, frozen, with a beam search over dialogues with an imagined seeker (after GRSU)",
+        options="harness_plugins.recommenders.smtpo.search:Options",
+        trained_on=("cinema",),
+    )
     yield _component(
         "smtpo-pl", "smtpo_pl.recommender:SmtpoPl", "SMTPO without a language model: Plackett-Luce weights over features"
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "smtpo-recommender"
 RETRIEVER: Final = "smtpo-retriever"
-_RECORDED: Final = 100
+RECORDED: Final = 100
 """Candidates that the record keeps, for candidate-recall@100."""
 
 
@@ -125,7 +125,7 @@ class Smtpo:
         self.prompter = Prompter(self.how, noun_of(catalogue), self._options.prompt)
 
     async def recommend(self, conversation: Conversation, k: int) -> Recommendation:
-        found = self.retrieve(conversation, max(_RECORDED, k))
+        found = self.retrieve(conversation, max(RECORDED, k))
         if not found:
             return Recommendation(text=QUESTION, candidates=())
         shown = self.shown(conversation, found)
@@ -134,12 +134,12 @@ class Smtpo:
         chain = read(completion, len(shown), asked)
         chosen = [shown[number - 1] for number in chain.answer]
         items = list({item.id: item for item in (*chosen, *found)}.values())[:k]
-        because = _because(chain, chosen[0])
+        because = because_of(chain, chosen[0])
         return Recommendation(
             tuple(item.id for item in items),
             reply(items, because),
             reasoning=readable(chain, shown),
-            candidates=tuple(item.id for item in found[:_RECORDED]),
+            candidates=tuple(item.id for item in found[:RECORDED]),
         )
 
     def retrieve(self, conversation: Conversation, k: int) -> list[Item]:
@@ -198,7 +198,7 @@ def readable(chain: Chain, shown: Sequence[Item]) -> str:
     return "\n".join(lines)
 
 
-def _because(chain: Chain, best: Item) -> str | None:
+def because_of(chain: Chain, best: Item) -> str | None:
     """A clause for the reply: what the chain says the seeker likes and the first item has."""
     held = {value.casefold(): value for values in best.attributes.values() for value in values}
     found = [held[like.casefold()] for like in chain.likes if like.casefold() in held]
