@@ -273,6 +273,35 @@ def test_what_is_rewarded_becomes_more_probable(tokenizer: Any, tmp_path: Path, 
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_log_probabilities_and_their_gradient_are_trls(tokenizer: Any, tmp_path: Path) -> None:
+    """On a CPU ours leave the prompt's logits out."""
+    trainer = trainer_of(
+        tokenizer, tmp_path, RlSettings(steps=1, scenarios=1, group=2, horizon=(2,), beta=0.05), [GOOD, BROKEN], temperature=0.7
+    )
+    inputs = trainer._generate_and_score_completions([{"prompt": "s0"}] * 4)
+    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+    attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+    count, there = inputs["completion_ids"].size(1), inputs["completion_mask"] > 0
+    found = {}
+    for who in (TurnTrainer, GRPOTrainer):
+        trainer.model.zero_grad()
+        logps, entropies, _ = who._get_per_token_logps_and_entropies(
+            trainer, trainer.model, ids, attention, count, batch_size=3, compute_entropy=True
+        )
+        (logps[there] * torch.arange(int(there.sum()))).sum().backward()
+        weights = next(iter(trainer.model.parameters())).grad.clone()
+        found[who] = (logps[there].detach(), entropies[there].detach(), weights)
+    for ours, theirs in zip(found[TurnTrainer], found[GRPOTrainer], strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    played = torch.tensor([row.played for row in trainer._rows])
+    assert not played.all()
+    with torch.no_grad():
+        once = trainer._get_per_token_logps_and_entropies(trainer.model, ids, attention, count)[0]
+    assert torch.allclose(once[played][there[played]], found[GRPOTrainer][0][played[:, None].expand_as(there)[there]], atol=1e-4)
+    assert not once[~played].any(), "what was not played is not computed"
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_the_loss_is_trls_where_nothing_is_left_out(tokenizer: Any, tmp_path: Path) -> None:
     """Guards the private methods: a TRL that computes otherwise, or calls them otherwise, fails here."""
     settings = RlSettings(steps=1, scenarios=1, group=4, horizon=(1,), beta=0.05)

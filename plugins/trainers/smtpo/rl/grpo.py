@@ -171,11 +171,52 @@ class TurnTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is hardly typed
         tokens = inputs["num_items_in_batch"].clamp(min=1.0) / self.accelerator.num_processes * share
         return (loss * mask).sum() / tokens
 
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **more: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """TRL's own on GPUs. On CPUs its fused head computes the whole prompt's logits, two thirds of a step: here, those of
+        the answers alone, and nothing for rows that were not played."""
+        if input_ids.device.type != "cpu" or any(value is not None and value is not False for value in more.values()):
+            found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None] = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **more
+            )
+            return found
+        rows = torch.arange(len(input_ids))
+        if not torch.is_grad_enabled() and len(self._rows) == len(input_ids):
+            rows = rows[torch.tensor([row.played for row in self._rows])]
+        logps = input_ids.new_zeros((len(input_ids), logits_to_keep), dtype=torch.float32)
+        entropies = torch.zeros_like(logps)
+        for some in rows.split(batch_size or len(input_ids)):
+            told, spread = _log_probabilities(model, input_ids[some], attention_mask[some], logits_to_keep, self.temperature)
+            logps = logps.index_put((some,), told)
+            entropies[some] = spread
+        return logps, entropies if compute_entropy else None, None
+
     def _tell(self, name: str, values: torch.Tensor, mask: torch.Tensor) -> None:
         sums = torch.stack([(values.detach() * mask).sum(), mask.sum().float()])
         whole = self.accelerator.reduce(sums, reduction="sum")
         if float(whole[1]):
             self._metrics["train"][name].append(float(whole[0] / whole[1]))
+
+
+def _log_probabilities(
+    model: Any, ids: torch.Tensor, attention: torch.Tensor, last: int, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each of the last tokens, and the entropy that it was drawn with (no gradient), both [rows, last]."""
+    logits = model(input_ids=ids, attention_mask=attention, logits_to_keep=last + 1, use_cache=False).logits[:, :-1]
+    logits = logits.float() / temperature
+    normaliser = logits.logsumexp(-1)
+    logps = logits.gather(-1, ids[:, -last:, None])[..., 0] - normaliser
+    with torch.no_grad():
+        entropy = normaliser - (torch.exp(logits - normaliser[..., None]) * logits).sum(-1)
+    return logps, entropy
 
 
 def item_means(difference: torch.Tensor, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
