@@ -87,8 +87,8 @@ def _dialogue(entry: Any, where: str, linker: Linker, names: Names, system: str)
     wanted = texts(field(entry, "rec", list, where), where, "rec")
     if not wanted:
         raise DataError(f"{where}: field 'rec': no target")
-    targets = tuple(dict.fromkeys(linker.link(title) for title in wanted))
-    titles = {linker.link(title): title for title in wanted}
+    titles = {linker.name(title): title for title in wanted}
+    targets = tuple(titles)
     messages = field(field(entry, "simulator_dialog", dict, where), "context", list, where)
     first = next((n for n, m in enumerate(messages) if isinstance(m, dict) and any(key in m for key in PLAYED)), None)
     if first is None:
@@ -105,7 +105,7 @@ def _dialogue(entry: Any, where: str, linker: Linker, names: Names, system: str)
         elif role == "assistant":
             items = texts(field(message, "rec_items", list, place, []), place, "rec_items")
             success = field(message, "rec_success", bool, place, success)
-            turns.append(Said(text, tuple(linker.link(names.name(item)) for item in items)))
+            turns.append(Said(text, tuple(linker.name(names.name(item)) for item in items)))
         elif turns:
             before = turns[-1].user_text
             turns[-1] = msgspec.structs.replace(turns[-1], user_text=text if before is None else f"{before}\n{text}")

@@ -22,6 +22,7 @@ class Linker:
         self._grounder = None if catalogue is None else Grounder(catalogue, training)
         self._gate = None if catalogue is None else LeakGate(catalogue)
         self._found: dict[str, str] = {}
+        self._spelled = _spelled(catalogue or ())
 
     def link(self, reference: str) -> str:
         """The id of an id or title. What no item clearly fits is "ooc:" and the title: it counts as out of catalogue."""
@@ -34,6 +35,11 @@ class Linker:
         if title not in self._found:
             self._found[title] = self._grounder.ground(title)
         return self._found[title]
+
+    def name(self, name: str) -> str:
+        """The id of an item by the name that a data set gives it: the very spelling first ("Rocky" and "Rocky (1976)" may be
+        two entries), then as a title."""
+        return self._spelled.get(name) or self.title(name)
 
     def either(self, reference: str, *, title_first: bool) -> str:
         """The id of what is a title or an id; `title_first` decides where it could be both."""
@@ -74,6 +80,18 @@ class Linker:
         if gate is None:
             gate = LeakGate(Item(target, *_dated(titles.get(target, target))) for target in hidden)
         return gate.check(text, hidden=hidden, policy="keep").leaks
+
+
+def _spelled(catalogue: Iterable[Item]) -> dict[str, str]:
+    """Names that one item alone has, letter by letter: its title with the year, else its bare title."""
+    found: dict[str, str] = {}
+    bare: dict[str, str] = {}
+    for item in catalogue:
+        dated = item.title if item.year is None or str(item.year) in item.title else f"{item.title} ({item.year})"
+        found[dated] = item.id if dated not in found else ""
+        if item.title != dated:
+            bare[item.title] = item.id if item.title not in bare else ""
+    return {name: item_id for name, item_id in (bare | found).items() if item_id}
 
 
 def _dated(title: str) -> tuple[str, int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,44 @@ def test_ievalm_items_are_looked_up_in_a_catalogue(registry: Registry, tmp_path:
     assert summary["run"]["dataset"] == "cinema"
 
 
+@pytest.mark.realdata
+def test_published_items_find_themselves_and_recall_is_the_published_one(
+    registry: Registry, tmp_path: Path, real: Path
+) -> None:
+    """All 6,576 items by their names; and R@k as iEvaLM's Rec_eval.py counts it: per label, in the last list."""
+    data = real / "redial_ievalm"
+    entity2id = json.loads((data / "entity2id.json").read_text(encoding="utf-8"))
+    items = json.loads((data / "item_ids.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in (data / "test_data_processed.jsonl").read_text(encoding="utf-8").splitlines()[:60]]
+    draw = random.Random(5)
+    counted: list[tuple[bool, bool]] = []
+    for row in rows:
+        labels = [entity2id[name] for name in row["rec"]]
+        lists = []
+        for _ in range(3):
+            lists.append(draw.sample(items, 50))
+            if draw.random() < 0.3:
+                lists[-1][draw.randrange(50)] = draw.choice(labels)
+            if set(lists[-1]) & set(labels):
+                break
+        success = bool(set(lists[-1]) & set(labels))
+        case = simulated(row["dialog_id"], row["turn_id"], row["rec"], *lists, success=success)
+        saved(tmp_path / "cases" / f"{row['dialog_id']}_{row['turn_id']}.json", case)
+        counted += [(label in lists[-1][:10], label in lists[-1][:50]) for label in labels]
+    source = Source(
+        tool="ievalm", paths=[tmp_path / "cases"], dataset=Choice("redial-ievalm"), entities=data / "entity2id.json", system="x"
+    )
+    (done,) = import_dialogues(registry, source, tmp_path / "out")
+    assert not [note for note in done.notes if "rec_success" in note]
+    metrics = score_folder(registry, done.folder)["metrics"]
+    assert metrics["recall@10"]["micro"]["value"] == pytest.approx(sum(ten for ten, _ in counted) / len(counted))
+    assert metrics["recall@50"]["micro"]["value"] == pytest.approx(sum(fifty for _, fifty in counted) / len(counted))
+    assert metrics["ooc"]["value"] == 0
+    split = catalogue_of(registry, "redial-ievalm")
+    linker, names = Linker(split), {entity: name for name, entity in entity2id.items()}
+    assert len({linker.name(names[item]) for item in items} & set(split.ids)) == len(items) == 6576
+
+
 def test_attribute_questions_are_turns_without_a_list(registry: Registry, tmp_path: Path) -> None:
     """script/ask.py: questions carry `option` and no list."""
     case = simulated("1", 2, ["Alien (1979)"], [7, 100], success=True)
@@ -223,7 +262,7 @@ def test_dialoguekit_utterances_become_turns(registry: Registry, tmp_path: Path)
     assert (record.scenario, done.system) == ("39GH", "MovieBot")
     assert [turn.text for turn in record.turns] == ["Hi.\nWhich genres?", "There is a film named Heat.\nOr Alien (1979)?"]
     assert [turn.user_text for turn in record.turns] == ["action\nand crime", "/exit"]
-    linker = Linker(registry_catalogue(registry))
+    linker = Linker(catalogue_of(registry, "cinema"))
     assert record.turns[1].items == (linker.link("Heat (1995)"), linker.link("Alien (1979)"))
     scenario = json.loads((done.folder / "scenarios.jsonl").read_text())
     assert scenario["context"] == [{"role": "seeker", "text": "hello"}]
@@ -233,10 +272,10 @@ def test_dialoguekit_utterances_become_turns(registry: Registry, tmp_path: Path)
     assert "leak-rate" not in summary["metrics"]
 
 
-def registry_catalogue(registry: Registry) -> Any:
+def catalogue_of(registry: Registry, name: str) -> Any:
     from harness.assembly import load_split, resolve
 
-    part = resolve(registry, "dataset", Choice("cinema"))
+    part = resolve(registry, "dataset", Choice(name))
     return load_split(part, part.create(), "test").catalogue
 
 
