@@ -36,9 +36,9 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     max_text: int
     timeout: float
     concurrency: int
-    llm: str | None = None
-    """Name of the language model that may be asked through the harness."""
-    llm_revision: dict[str, Any] = {}
+    llms: dict[str, tuple[str, dict[str, Any]]] = {}
+    """Name and revision of the language models that may be asked through the harness, by the recommender's names for them;
+    its main one's is empty."""
 
 
 class Call(msgspec.Struct, frozen=True, tag=True):
@@ -83,6 +83,8 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     max_batch: int | None = None
     llm: str | None = None
     """The model that it brings along."""
+    more_llms: dict[str, str] = {}
+    """Its further ones."""
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):
@@ -128,6 +130,8 @@ class Asked(msgspec.Struct, frozen=True, tag=True):
 
     id: int
     call: int
+    model: str = ""
+    """As in `Prepare.llms`."""
     request: ChatRequest | None = None
     messages: tuple[ChatMessage, ...] = ()
     continuations: tuple[str, ...] = ()

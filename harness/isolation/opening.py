@@ -107,6 +107,12 @@ def _opened(
         if component.api != API_VERSION:
             raise PluginError(f"recommender {full} is made for plugin API {component.api}, this harness has {API_VERSION}")
         entry = Entry("recommender", component, distribution, version)
+        own = [*([recommender.opened.llm] if recommender.opened.llm else []), *recommender.opened.more_llms.values()]
+        if recommender.opened.more_llms or (own and config.rec_llm is None):
+            raise UsageError(
+                f"recommender {full} brings a language model along ({', '.join(own)[:200]}), which the harness would load or "
+                "pay for on its word: isolated, it may ask only the one that you name with --rec-llm"
+            )
     # The class is never called: the instance stands in another process.
     return Part(entry, recommender.opened.revision.get("options", {}), IsolatedRecommender), recommender
 

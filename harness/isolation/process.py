@@ -66,6 +66,9 @@ class Process:
         self._plan = plan
         self._reason = ""
         folder = tempfile.mkdtemp(prefix="harness-isolated-")
+        for name, place in plan.reach.links.items():
+            Path(folder, name).symlink_to(place)
+        self._folder = folder
         self._socket, theirs = socket.socketpair()
         try:
             popen = subprocess.Popen(
@@ -111,12 +114,12 @@ class Process:
         """Send the policy. Returns the walls that can't stand, with the reasons. Raises Gone."""
         plan = self._plan
         policy = {
-            "read": plan.reach.read,
+            "read": [*plan.reach.read, self._folder],
             "list": plan.reach.listed,
             "write": ["/dev/null"],
             "memory": plan.isolation.memory,
             "network": plan.isolation.network,
-            "path": [str(Path(entry).absolute()) for entry in sys.path if entry],
+            "path": [self._folder, *plan.reach.path],
             # Linux ties a child's life to the thread that started it; others may end long before the harness does.
             "die_with": os.getpid() if threading.current_thread() is threading.main_thread() else 0,
         }

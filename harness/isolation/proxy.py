@@ -21,20 +21,17 @@ CALL: Final[contextvars.ContextVar[int | None]] = contextvars.ContextVar("harnes
 class ProxyModel:
     """A `harness.llm.ChatModel` whose questions are answered by the harness's own one."""
 
-    def __init__(self, name: str, revision: dict[str, Any], send: Callable[[messages.Answer], None]) -> None:
+    def __init__(self, which: str, name: str, revision: dict[str, Any], line: Line) -> None:
         self.name = name
-        self._revision, self._send = revision, send
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[messages.Heard]]] = {}
-        self._lock = threading.Lock()
+        self._which, self._revision, self._line = which, revision, line
 
     async def chat(self, request: ChatRequest) -> Completion:
-        heard = await self._ask(lambda number, call: messages.Asked(number, call, request=request))
+        heard = await self._line.ask(lambda number, call: messages.Asked(number, call, self._which, request))
         return Completion(heard.text, heard.finish, heard.usage)
 
     async def score(self, prompt: Sequence[ChatMessage], continuations: Sequence[str]) -> list[float]:
         given = (tuple(prompt), tuple(continuations))
-        heard = await self._ask(lambda number, call: messages.Asked(number, call, messages=given[0], continuations=given[1]))
+        heard = await self._line.ask(lambda number, call: messages.Asked(number, call, self._which, None, *given))
         return Scores(heard.scores or [], heard.usage)
 
     def revision(self) -> dict[str, Any]:
@@ -42,6 +39,16 @@ class ProxyModel:
 
     async def close(self) -> None:
         """Nothing: the harness closes its own model."""
+
+
+class Line:
+    """Questions on their way to the harness, and who waits for the answers."""
+
+    def __init__(self, send: Callable[[messages.Answer], None]) -> None:
+        self._send = send
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[messages.Heard]]] = {}
+        self._lock = threading.Lock()
 
     def hear(self, message: messages.Heard) -> None:
         """An answer has come; called in the thread that reads the pipe."""
@@ -51,7 +58,8 @@ class ProxyModel:
             loop, future = found
             loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(message))
 
-    async def _ask(self, question: Callable[[int, int], messages.Asked]) -> messages.Heard:
+    async def ask(self, question: Callable[[int, int], messages.Asked]) -> messages.Heard:
+        """The answer to `question(its number, the call's)`. Raises what asking a model raises."""
         call = CALL.get()
         if call is None:
             raise LlmError("an isolated recommender can ask its language model only in the task of a call, not in prepare()")

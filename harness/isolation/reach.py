@@ -34,6 +34,10 @@ class Reach(msgspec.Struct, frozen=True):
 
     read: tuple[str, ...]
     listed: tuple[str, ...]
+    path: tuple[str, ...] = ()
+    """Where Python looks for packages; folders of installations only."""
+    links: dict[str, str] = {}
+    """Name -> place of packages and their metadata that lie anywhere else: to be linked into a folder on the path."""
     uncovered: tuple[str, ...] = ()
     """Data sets whose files can't be kept away, because the recommender lies among them."""
 
@@ -57,9 +61,8 @@ def reach(registry: Registry, isolation: Isolation, options: Mapping[str, Any], 
     listed: list[str] = []
     for root in allowed:
         _carve(root, denied, read, listed)
-    # Python finds a module by looking through the folder that it lies in.
-    listed += [str(path.resolve()) for path in _path() if any(place.is_relative_to(path) for place in mine.values())]
-    return Reach(tuple(read), tuple(dict.fromkeys(listed)), tuple(uncovered))
+    path = tuple(str(entry) for entry in _path() if _installation(entry))
+    return Reach(tuple(read), tuple(listed), path, _links(mine), tuple(uncovered))
 
 
 def artifact_folders() -> list[Path]:
@@ -95,20 +98,39 @@ def _code() -> Iterator[Path]:
     yield from (Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     yield Path(sys.prefix) / "pyvenv.cfg"
     yield Path(sys.base_prefix) / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    installations = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}
     for path in _path():
-        if any(path.resolve().is_relative_to(each) for each in installations) or path.name in (
-            "site-packages",
-            "dist-packages",
-        ):
+        if _installation(path):
             yield path
         else:  # a folder that the user put on the path may hold anything
-            yield from (child for pattern in ("*.dist-info", "*.egg-info") for child in path.glob(pattern))
+            yield from _metadata(path)
     yield from _packages().values()
 
 
 def _path() -> list[Path]:
-    return [Path(entry).absolute() for entry in sys.path if entry and Path(entry).is_dir()]
+    return [Path(entry).absolute() for entry in sys.path if entry and Path(entry).exists()]
+
+
+def _installation(path: Path) -> bool:
+    prefixes = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}
+    inside = any(path.resolve().is_relative_to(each) for each in prefixes)
+    return inside or path.name in ("site-packages", "dist-packages")
+
+
+def _metadata(path: Path) -> list[Path]:
+    return [child for pattern in ("*.dist-info", "*.egg-info") for child in path.glob(pattern)]
+
+
+def _links(packages: Mapping[str, Path]) -> dict[str, str]:
+    """Packages of plugins and metadata in folders that aren't installations: what else is in there stays unseen."""
+    found: dict[str, str] = {}
+    for path in _path():
+        if not _installation(path):
+            for child in (*_metadata(path), *(place for place in packages.values() if place.parent == path)):
+                found.setdefault(child.name, str(child))
+    for name, place in packages.items():  # a package whose folder has another name is found by a hook, or not at all
+        if place.name in found and place.stem != name.partition("/")[0]:
+            del found[place.name]
+    return found
 
 
 def _packages() -> dict[str, Path]:

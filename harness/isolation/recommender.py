@@ -91,7 +91,7 @@ class IsolatedRecommender(Elsewhere):
         self._open = messages.Open(name, options)
         self._timeout, self._concurrency, self._max_text = timeout, concurrency, max_text
         self._prepare: messages.Prepare | None = None
-        self._model: Any = None
+        self._models: dict[str, Any] = {}
         self._process: Process | None = None
         self._ended = 0
         self._last = ""
@@ -111,10 +111,13 @@ class IsolatedRecommender(Elsewhere):
         """As the recommender says."""
         return self.opened.llm
 
+    def more_llms(self) -> dict[str, str]:
+        """As the recommender says."""
+        return self.opened.more_llms
+
     def prepare(self, setup: RecommenderSetup) -> None:
         """Send what the recommender may see. Raises the error that it met."""
-        model = setup.llm
-        self._model = model
+        self._models = {"": setup.llm, **setup.more_llms} if setup.llm is not None else dict(setup.more_llms)
         self._prepare = messages.Prepare(
             tuple(setup.catalogue),
             tuple(setup.training),
@@ -123,8 +126,7 @@ class IsolatedRecommender(Elsewhere):
             self._max_text,
             self._timeout,
             self._concurrency,
-            None if model is None else model.name,
-            {} if model is None else model.revision(),
+            {which: (model.name, model.revision()) for which, model in self._models.items()},
         )
         try:
             asyncio.run(self._ready())
@@ -328,10 +330,10 @@ class IsolatedRecommender(Elsewhere):
             else:
                 pending.settle(message.row, error)
         elif isinstance(message, messages.Asked):
-            if self._model is None or sum(len(each.asking) for each in self._pending.values()) >= ASKING:
-                raise process.kill(
-                    f"it asked more than {ASKING} questions at once" if self._model else "it has no model to ask"
-                )
+            if message.model not in self._models:
+                raise process.kill("it asked a language model that it doesn't have")
+            if sum(len(each.asking) for each in self._pending.values()) >= ASKING:
+                raise process.kill(f"it asked more than {ASKING} questions at once")
             task = asyncio.ensure_future(self._ask(process, message, pending))
             pending.asking.add(task)
             task.add_done_callback(pending.asking.discard)
@@ -339,7 +341,7 @@ class IsolatedRecommender(Elsewhere):
     async def _ask(self, process: Process, question: messages.Asked, pending: _Pending) -> None:
         left = max(0.1, self._timeout - (time.monotonic() - pending.started))
         try:
-            heard = await self._submit(answered, self._model, question, left)
+            heard = await self._submit(answered, self._models[question.model], question, left)
         except CallTimeout:
             return  # the call's own limit is over too
         except Exception as error:  # noqa: BLE001  BudgetExceeded and LlmError end the run, whatever the plugin makes of it

@@ -18,7 +18,7 @@ from harness.checks import check_recommendation, plain, spent
 from harness.config import Transport
 from harness.errors import FAULT_KINDS, ComponentFault, RefusedError, TransportError, described
 from harness.isolation import messages
-from harness.isolation.proxy import CALL, ProxyModel
+from harness.isolation.proxy import CALL, Line
 from harness.workers import CallTimeout, catchable
 
 Run = Callable[..., Awaitable[Any]]
@@ -35,11 +35,9 @@ class Link(Protocol):
 class Serving:
     """Runs calls as they come in."""
 
-    def __init__(
-        self, link: Link, instance: Any, order: messages.Prepare, catalogue: Catalogue, model: ProxyModel | None
-    ) -> None:
+    def __init__(self, link: Link, instance: Any, order: messages.Prepare, catalogue: Catalogue, line: Line) -> None:
         self._link, self._instance, self._order = link, instance, order
-        self._catalogue, self._model = catalogue, model
+        self._catalogue, self._line = catalogue, line
         self._batched = getattr(instance, "recommend_batch", None)
         self._tasks: set[asyncio.Task[None]] = set()
         self._hosts: Hosts | None = None
@@ -55,8 +53,8 @@ class Serving:
                 message = self._link.read()
                 if not isinstance(message, messages.Heard):
                     loop.call_soon_threadsafe(inbox.put_nowait, message)
-                elif self._model is not None:
-                    self._model.hear(message)
+                else:
+                    self._line.hear(message)
 
         threading.Thread(target=listen, name="harness-link", daemon=True).start()
         while True:

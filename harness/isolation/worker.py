@@ -18,9 +18,9 @@ from harness.batching import is_async
 from harness.config import Choice
 from harness.errors import DataError, HarnessError, LlmError, PluginError, UsageError, described
 from harness.isolation import messages
-from harness.isolation.proxy import ProxyModel
+from harness.isolation.proxy import Line, ProxyModel
 from harness.isolation.serving import Serving
-from harness.models import own_model
+from harness.models import more_models, own_model
 from harness.registry import Registry
 
 _orders = msgspec.msgpack.Decoder(messages.Order).decode
@@ -71,13 +71,14 @@ def work(sock: socket.socket) -> None:
     order = link.read()
     if not isinstance(order, messages.Prepare):
         raise TypeError(type(order).__name__)
-    model = None if order.llm is None else ProxyModel(order.llm, order.llm_revision, link.send)
+    line = Line(link.send)
+    models: dict[str, Any] = {which: ProxyModel(which, *about, line) for which, about in order.llms.items()}
     catalogue = Catalogue(order.catalogue)
-    setup = RecommenderSetup(catalogue, order.training, order.k, order.seed, None, model)
+    setup = RecommenderSetup(catalogue, order.training, order.k, order.seed, None, models.pop("", None), models)
     if _told(link, lambda: _prepare(part, instance, setup)) is None:
         return
     link.send(messages.Prepared())
-    asyncio.run(Serving(link, instance, order, catalogue, model).serve())
+    asyncio.run(Serving(link, instance, order, catalogue, line).serve())
 
 
 def _told(link: Link, step: Callable[[], Any]) -> Any:
@@ -105,6 +106,8 @@ def _open(order: messages.Open) -> tuple[Part, Any, messages.Opened]:
     instance = part.create()
     with blaming(part.entry, "failed in default_llm()"):
         llm = own_model(instance)
+    with blaming(part.entry, "failed in more_llms()"):
+        further = more_models(instance)
     maximum = getattr(instance, "max_batch", None) or None
     if maximum is not None and (not isinstance(maximum, int) or maximum < 1):
         raise PluginError(f"max_batch of recommender {type(instance).__name__} must be a whole number above 0")
@@ -112,7 +115,11 @@ def _open(order: messages.Open) -> tuple[Part, Any, messages.Opened]:
     if not batched and getattr(instance, "recommend", None) is None:
         raise PluginError(f"recommender {type(instance).__name__} has neither recommend() nor recommend_batch()")
     serial = bool(getattr(instance, "serial", False)) and not is_async(getattr(instance, "recommend", None))
-    return part, instance, messages.Opened(part.entry.component, part.revision(instance), batched, serial, maximum, llm)
+    return (
+        part,
+        instance,
+        messages.Opened(part.entry.component, part.revision(instance), batched, serial, maximum, llm, further),
+    )
 
 
 def _prepare(part: Part, instance: Any, setup: RecommenderSetup) -> bool:
