@@ -40,15 +40,18 @@ class ImaginedSeeker:
         self._viewer = Viewer(catalogue, training, reader=reader, turns=turns, look=_LOOK)
         self._mind = Mind(llm, prompt, self._viewer)
 
-    async def scores(self, talks: Sequence[Conversation], lists: Sequence[Sequence[Item]]) -> list[tuple[float, ...]]:
+    async def scores(
+        self, talks: Sequence[Conversation], lists: Sequence[Sequence[Item]], known: dict[str, float]
+    ) -> list[tuple[float, ...]]:
         """For each list, shown at the end of its talk, the calibrated probability of each item that the seeker would take it.
 
-        Where a verdict can't change in the course of a talk, all lists are judged in one question, each item once.
+        Where a verdict can't change in the course of a talk, all lists of one root are judged in one question, and each item
+        once: `known` (empty at first) is filled with what was found.
         """
         if self._mind.steady:
-            items = list({item.id: item for held in lists for item in held}.values())
-            odds = await self._mind.judge(self._viewer.view(talks[0]), items) if talks else {}
-            judged = [odds] * len(lists)
+            items = {item.id: item for held in lists for item in held if item.id not in known}
+            known.update(await self._mind.judge(self._viewer.view(talks[0]), list(items.values())))
+            judged = [known] * len(lists)
         else:
             judged = await asyncio.gather(
                 *(self._mind.judge(self._viewer.view(talk), held) for talk, held in zip(talks, lists, strict=True))

@@ -75,6 +75,11 @@ class Options(smtpo.Options, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str, msgspec.Meta(description="another language model of the imagined seeker (openai:MODEL); empty: its artefact's")
     ] = ""
 
+    @property
+    def first(self) -> int:
+        """Lists of the first level."""
+        return self.roots or (self.width**2 if self.beam > 1 else self.width)
+
 
 class State(msgspec.Struct, frozen=True):
     """Where lists are written: after the real conversation (`path` is empty), or after an imagined answer."""
@@ -124,6 +129,7 @@ class Tree(msgspec.Struct):
     unusable: list[Unusable] = []
     asked: int = 0
     """Lists that were asked for."""
+    judged: dict[str, float] = {}
     criticisms: list[str] = []
 
 
@@ -138,13 +144,13 @@ class SmtpoSearch(smtpo.Smtpo):
 
     def __init__(self, options: Options) -> None:
         """Raises UsageError or DataError for an artefact that isn't there or doesn't fit, or for a search without a choice."""
-        super().__init__(options)
-        self._user = trained(options.seeker or options.artifact)
-        if options.variants == "sampled" and options.temperature == 0 and max(options.width, self._roots) > 1:
+        if options.variants == "sampled" and options.temperature == 0 and max(options.width, options.first) > 1:
             raise UsageError(
                 "recommender smtpo-search: at temperature 0 all lists of a node are the same: give a temperature, or "
                 "variants=shifted"
             )
+        super().__init__(options)
+        self._user = trained(options.seeker or options.artifact)
 
     def more_llms(self) -> dict[str, str]:
         """The imagined seeker's model. Raises UsageError without one."""
@@ -174,11 +180,6 @@ class SmtpoSearch(smtpo.Smtpo):
             turns=self._options.depth,
         )
 
-    @property
-    def _roots(self) -> int:
-        options = self._options
-        return options.roots or (options.width**2 if options.beam > 1 else options.width)
-
     async def recommend(self, conversation: Conversation, k: int) -> Recommendation:
         found = self.retrieve(conversation, max(smtpo.RECORDED, k))
         if not found:
@@ -204,14 +205,14 @@ class SmtpoSearch(smtpo.Smtpo):
         options, tree = self._options, Tree()
         states = [root]
         for level in range(1, options.depth + 1):
-            width = self._roots if level == 1 else options.width
+            width = options.first if level == 1 else options.width
             tree.asked += width * len(states)
             drawn, broken = await _usable([self._drawn(state, n) for state in states for n in range(width)])
             tree.unusable += broken
             lists = [one for one in drawn if one is not None]
             if not lists:
                 break
-            scores = await self.seeker.scores([one.talk for one in lists], [one.items for one in lists])
+            scores = await self.seeker.scores([one.talk for one in lists], [one.items for one in lists], tree.judged)
             nodes = [Node(one.path, one.message.ranked, held) for one, held in zip(lists, scores, strict=True)]
             tree.nodes += nodes
             tree.drawn.update({one.path: one for one in lists})
