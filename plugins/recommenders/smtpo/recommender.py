@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -193,9 +194,20 @@ def readable(chain: Chain, shown: Sequence[Item]) -> str:
         f"match: {matches or '-'}",
         f"score: {scores or '-'}",
         f"rank: {' > '.join(names[n] for n in chain.rank) or '-'}",
-        f"explanation: {chain.explanation or '-'}",
+        f"explanation: {_explained(chain, shown) or '-'}",
     )
     return "\n".join(lines)
+
+
+def _explained(chain: Chain, shown: Sequence[Item]) -> str:
+    """The explanation with titles. A tokenizer in which values are whole tokens gives them back without the blanks around."""
+    text = chain.explanation
+    if re.search(r"\]\w", text):
+        values = {value for item in shown for held in item.attributes.values() for value in held} | {*chain.likes}
+        known = "|".join(re.escape(value) for value in sorted(values, key=len, reverse=True))
+        text = re.sub(rf"\s*(\[C\d+\]|\||{known})\s*" if known else r"\s*(\[C\d+\]|\|)\s*", r" \1 ", text, flags=re.IGNORECASE)
+    titles = {identifier(number): title_with_year(item) for number, item in enumerate(shown, 1)}
+    return " ".join(re.sub(r"\[C\d+\]", lambda found: titles.get(found.group(), found.group()), text).split())
 
 
 def because_of(chain: Chain, best: Item) -> str | None:

@@ -136,3 +136,23 @@ def test_without_any_candidate_it_asks() -> None:
     found = play(made)
     assert found.items == ()
     assert found.text.endswith("?")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("[C01]hashorror", "Film 1 (1981) has horror"),
+        ("[C02] has comedy, as you asked.", "Film 2 (1982) has comedy, as you asked."),
+        ("[C01]hashorror|comedy", "Film 1 (1981) has horror | comedy"),
+        ("[C77] is no candidate", "[C77] is no candidate"),
+        ("", "-"),
+    ],
+)
+def test_explanations_are_told_with_titles_and_blanks(said: str, told: str) -> None:
+    numbers = tuple(range(1, 11))
+    text = render(Chain(likes=("horror",), rank=numbers, explanation=said, answer=numbers))
+    made = asyncio.run(
+        recommender(Answering(lambda _: Completion(text, "stop"))).recommend(Conversation((Message("seeker", "Hi"),)), 10)
+    )
+    assert made.reasoning is not None
+    assert made.reasoning.splitlines()[-1] == f"explanation: {told}"
