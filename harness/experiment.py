@@ -82,6 +82,9 @@ def execute(
         done = finished(folder)
         total = len(assembly.scenarios) * config.trials
         outcome = Outcome(kept=len(done))
+        if manifest.get("isolation") and manifest["isolation"]["missing"]:
+            missing = "; ".join(f"{name}: {reason}" for name, reason in manifest["isolation"]["missing"].items())
+            progress.say(f"the recommender is isolated, but not in every way ({missing})")
         registry.notify("harness_run_started", progress.say, manifest=manifest)
         if len(done) < total:
             unprepared = [getattr(config, role).name for role in assembly.instances if role not in assembly.prepared]

@@ -57,8 +57,9 @@ def play_all(
     without = [label for label, config in configs.items() if config.simulator is None]
     if without:
         raise UsageError("a matrix needs simulators: choose another --preset than static, or --turns above 1")
-    for rec in recommenders:
-        registry.find("recommender", rec.name)
+    if not any(config.isolation for config in configs.values()):  # else only their own processes know them
+        for rec in recommenders:
+            registry.find("recommender", rec.name)
     for sim in simulators:
         registry.find("simulator", sim.name)
     need_judge(bind_metrics(registry, metrics), next(iter(configs.values())).judge_llm)

@@ -104,6 +104,8 @@ def _opened(
         raise (_Unknown(str(failure)) if failure.unknown else failure.error) from None
     if entry is None:
         component = recommender.opened.component
+        if component.name != config.recommender.name.rpartition(":")[2]:
+            raise PluginError(f"recommender {full} says that its name is {component.name!r}: that plugin must be mended")
         if component.api != API_VERSION:
             raise PluginError(f"recommender {full} is made for plugin API {component.api}, this harness has {API_VERSION}")
         entry = Entry("recommender", component, distribution, version)
@@ -114,14 +116,15 @@ def _opened(
                 "pay for on its word: isolated, it may ask only the one that you name with --rec-llm"
             )
     # The class is never called: the instance stands in another process.
-    return Part(entry, recommender.opened.revision.get("options", {}), IsolatedRecommender), recommender
+    return Part(entry, recommender.opened.revision["options"], IsolatedRecommender), recommender
 
 
 def _refuse_loaded(registry: Registry, distribution: str) -> None:
     if any(canonical(plugin.distribution) == canonical(distribution) for plugin in registry.plugins):
         raise PluginError(
             f"plugin {distribution} is loaded in this process already, so isolating its recommender would keep nothing from "
-            "it: call harness.isolation.opening.keep_out([config]) before the registry is made"
+            "it: another role of this run names it (choose another component), or harness.isolation.opening.keep_out was not "
+            "called before the registry was made"
         )
 
 

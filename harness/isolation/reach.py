@@ -54,8 +54,7 @@ def reach(registry: Registry, isolation: Isolation, options: Mapping[str, Any], 
     kept = [path for path in theirs if not any(package.is_relative_to(path) for package in mine.values())]
     uncovered = sorted({str(path) for path in theirs} - {str(path) for path in kept})
     data_folders = [Path(os.environ["HARNESS_DATA"])] if os.environ.get("HARNESS_DATA") else []
-    # A copy of the harness may lie in more than one folder of packages.
-    copies = [root / "harness_plugins" / "datasets" / part for root in code for part in ("cinema", "jsonl")]
+    copies = [folder / inside for folder in _package_folders(code) for inside in _inside(kept)]
     denied = [path.resolve() for path in (*kept, *copies, *data_folders, *_named(data)) if path.exists()]
     read: list[str] = []
     listed: list[str] = []
@@ -118,6 +117,20 @@ def _installation(path: Path) -> bool:
 
 def _metadata(path: Path) -> list[Path]:
     return [child for pattern in ("*.dist-info", "*.egg-info") for child in path.glob(pattern)]
+
+
+def _package_folders(code: Iterable[Path]) -> Iterator[Path]:
+    """Folders with installed packages, other Pythons' of this system too."""
+    for folder in (*code, *map(Path, _SYSTEM)):
+        yield folder
+        for pattern in ("*-packages", "python3*/*-packages"):
+            yield from folder.glob(pattern)
+
+
+def _inside(paths: Iterable[Path]) -> set[Path]:
+    """The same files as they lie below a folder of packages: another copy of a package may be installed."""
+    tops = {name.partition("/")[0]: place for name, place in _packages().items()}
+    return {Path(name) / path.relative_to(top) for path in paths for name, top in tops.items() if path.is_relative_to(top)}
 
 
 def _links(packages: Mapping[str, Path]) -> dict[str, str]:

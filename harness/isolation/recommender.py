@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from harness.api import Conversation, Recommendation, RecommenderSetup, Usage
 from harness.calls import Elsewhere, Submit
 from harness.checks import spent
@@ -102,6 +104,7 @@ class IsolatedRecommender(Elsewhere):
         self._closed: asyncio.Event | None = None
         self.missing: dict[str, str] = {}
         self.opened = asyncio.run(self._first())
+        _check(self.opened, name)
         self.batched, self.max_batch = self.opened.batched, self.opened.max_batch
         if "revision" in self.opened.revision:
             own = self.opened.revision["revision"]
@@ -364,6 +367,16 @@ class IsolatedRecommender(Elsewhere):
             error = ComponentFault(fault.kind, fault.message, _usage(fault.usage))
         error.__dict__["harness_usage"] = _usage(fault.usage)
         return error
+
+
+def _check(opened: messages.Opened, name: str) -> None:
+    """What goes into the manifest and the fingerprint must be JSON, whoever says it."""
+    try:
+        usable = isinstance(msgspec.json.decode(msgspec.json.encode(opened.revision))["options"], dict)
+    except (TypeError, ValueError, KeyError, RecursionError):
+        usable = False
+    if not usable or (opened.max_batch is not None and opened.max_batch < 1):
+        raise Failure(PluginError(f"isolated recommender {name!r} describes itself in an unusable way"))
 
 
 def _recommendation(row: messages.Row) -> Recommendation:

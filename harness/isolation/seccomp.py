@@ -83,12 +83,17 @@ def available() -> str:
 
 
 def refuse(*, network: bool) -> None:
-    """Install the filter in this process; its threads to come inherit it. Needs no_new_privs. Raises OSError."""
-    code = b"".join(struct.pack("HBBI", *each) for each in program(os.getpid(), platform.machine(), network=network))
+    """Give up what an isolated process doesn't get; its threads to come inherit it. Needs no_new_privs. Raises OSError."""
+    install(program(os.getpid(), platform.machine(), network=network))
+
+
+def install(filter_: Iterable[Instruction]) -> None:
+    """Put a filter into force in this process, for good. Raises OSError."""
+    code = b"".join(struct.pack("HBBI", *each) for each in filter_)
     buffer = ctypes.create_string_buffer(code, len(code))
-    filter_ = struct.pack("HL" if struct.calcsize("L") == 4 else "HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
+    where = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
     library = ctypes.CDLL(None, use_errno=True)
-    if library.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.create_string_buffer(filter_, len(filter_)), 0, 0):
+    if library.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.create_string_buffer(where, len(where)), 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp filter refused")
 
 
