@@ -8,7 +8,6 @@ Everything is kept below --out and goes on there: finished trainings are not mad
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,18 +16,15 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from benchmarks.playing import play
 from harness import training
-from harness.assembly import Assembly, assemble
-from harness.cli.progress import Progress
-from harness.cli.settings import run_config
+from harness.assembly import Assembly
 from harness.comparison import Comparison, paired_gain
 from harness.config import Choice
-from harness.experiment import complete, execute
 from harness.registry import Registry
 from harness.report.rows import read_rows
 from harness.report.text import interval, number, p_value
 from harness.statistics import clustered_bootstrap, holm
-from harness.store import MANIFEST, read_manifest
 
 BASE = "base"
 METRICS = ("ndcg@10", "sr")
@@ -106,7 +102,7 @@ def main(
         options = [f"artifact={folder / 'rl' if on == 'smtpo-pl' else folder}"]
         flags = {"rec": on, "rec-opt": options, "sim": sim, "dataset": dataset, "split": split, "limit": limit}
         run = folder / f"run-{sim}-{split}"
-        like = _play(registry, flags, run, like)
+        like = play(registry, flags, run, like)
         scored.setdefault(name, []).append(list(read_rows(run)))
     click.echo(table(scored))
 
@@ -117,15 +113,6 @@ def _rows(on: str, groups: Sequence[str]) -> Iterator[tuple[str, Mapping[str, st
         for name, settings in VARIANTS[group].items():
             if name not in (_ONLY_LM if on == "smtpo-pl" else _ONLY_PL):
                 yield name, settings
-
-
-def _play(registry: Registry, flags: dict[str, Any], folder: Path, like: Assembly | None) -> Assembly:
-    config = run_config(flags, {})
-    assembly = assemble(registry, config, like=like)
-    played = (folder / MANIFEST).exists() and read_manifest(folder)["fingerprint"] == assembly.fingerprint
-    if not (played and complete(folder)):
-        execute(registry, config, folder, progress=Progress(quiet=not sys.stderr.isatty()), assembly=assembly)
-    return assembly
 
 
 def table(scored: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> str:
