@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ class OurDialogue(msgspec.Struct, frozen=True, kw_only=True):
 
     scenario: str
     source: str
-    trial: int = 0
+    trial: Annotated[int, msgspec.Meta(ge=0, le=9_999)] = 0
     stop: StopReason
     targets: tuple[str, ...]
     target_titles: tuple[str, ...] = ()

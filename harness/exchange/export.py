@@ -48,8 +48,8 @@ def export(registry: Registry, folder: Path, to: str, out: Path | None = None, *
     path = out or Path(f"{folder.resolve().name}{form.ending}")
     if to == "inspect" and path.suffix != ".eval":
         raise UsageError(f"{path}: Inspect opens logs whose names end in .eval; choose such an --out")
+    played = PlayedDialogues(registry, folder)
     with (new_folder if form.folder else new_file)(path, force=force) as place:
-        played = PlayedDialogues(registry, folder)
         form.write(played, place)
     size = sum(part.stat().st_size for part in path.rglob("*") if part.is_file()) if form.folder else path.stat().st_size
     return Exported(path, len(played), size, tuple(_notes(played)))

@@ -26,6 +26,11 @@ _WORDS: Final = {
 _REQUIRED: Final[Any] = object()
 
 
+def plain_name(text: str) -> str:
+    """A name of a file's as one printable line of at most 120 characters."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())[:120] or "unknown"
+
+
 class Said(msgspec.Struct, frozen=True):
     """One turn: what the recommender said and listed (ids, best first), and the answer, if there was one."""
 
@@ -84,7 +89,9 @@ class Foreign(msgspec.Struct, frozen=True):
                     user_injection=is_injection(said.user_text or ""),
                 )
             )
-        stop = self.stop or ("max_turns" if len(done) == turns else "quit")
+        stop = self.stop or "max_turns"
+        if stop == "max_turns" and len(done) < turns:
+            stop = "quit"
         return DialogueRecord(self.id, self.source, self.trial, stop, targets, tuple(done))
 
     def _answer(self, linker: Linker, text: str | None, hidden: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

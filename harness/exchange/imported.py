@@ -24,7 +24,7 @@ from harness.assembly import load_split, resolve
 from harness.config import Choice, RunConfig, fingerprint
 from harness.errors import ConfigMismatch, DataError, StoreError, UsageError
 from harness.exchange import crsarena, dialoguekit, ievalm
-from harness.exchange.foreign import Foreign, dialogues_of
+from harness.exchange.foreign import Foreign, dialogues_of, plain_name
 from harness.exchange.items import Linker
 from harness.exchange.placing import new_folder
 from harness.experiment import slug
@@ -85,6 +85,7 @@ def import_dialogues(registry: Registry, source: Source, out: Path, *, force: bo
     split = None if source.dataset is None else _catalogue(registry, source.dataset)
     linker = Linker(split.catalogue, split.training) if split is not None else Linker(None)
     found, notes = _read(source, files, linker)
+    found = [msgspec.structs.replace(foreign, system=plain_name(foreign.system)) for foreign in found]
     systems = dict.fromkeys(foreign.system for foreign in found)
     for name in source.only:
         if name not in systems:
@@ -206,7 +207,7 @@ def _write(
         # What iEvaLM publishes is read at the turn of success, micro over labels.
         read_at="success" if source.tool == "ievalm" else "last",
         headline="micro" if source.tool == "ievalm" else "macro",
-        trials=1 + max(foreign.trial for foreign in found),
+        trials=len(found) // len(scenarios) if len(found) % len(scenarios) == 0 else 1,
     )
     targets = any(foreign.targets for foreign in found)
     unknowable = [*(() if split is not None else NEEDS_CATALOGUE), *(() if targets else NEEDS_TARGETS)]

@@ -109,7 +109,7 @@ def _spec(played: PlayedDialogues) -> dict[str, Any]:
         "tags": ["conversational-recommendation"],
         "dataset": {"name": name, "samples": len(scenarios)},
         "model": _model(played),
-        "config": {"epochs": run["trials"] if isinstance(run["trials"], int) else 1},
+        "config": {"epochs": 1 + max(trial for _, trial in played.keys)},
         "packages": {},
         "metadata": {"written_by": "harness export --to inspect", "hidden": HIDDEN, **played.facts()},
         "scorers": [{"name": metric} for metric in played.headline],

@@ -35,6 +35,7 @@ from harness.assembly import load_split, resolve
 from harness.checks import MAX_ID
 from harness.config import Choice
 from harness.errors import DataError, UsageError
+from harness.exchange.foreign import plain_name
 from harness.exchange.items import Linker
 from harness.judging import asks_model
 from harness.presets import default_metrics
@@ -60,7 +61,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     file: Path
     dataset: Choice | None = None
     split: str = "test"
-    variant: str = "novel"
+    variant: str | None = None
     limit: int | None = None
     k: int | None = None
     metrics: Sequence[str] = ()
@@ -228,8 +229,9 @@ def _split(registry: Registry, asked: Asked) -> Split | None:
 def _cases(asked: Asked, lines: Sequence[Line], split: Split | None, linker: Linker) -> _Cases:
     if lines[0].targets is None and split is not None:
         return _of_data(asked, lines, split)
-    if asked.limit is not None:
-        raise UsageError("--limit says how many scenarios of a data set were ranked; this file has targets of its own")
+    for flag, value in (("--limit", asked.limit), ("--variant", asked.variant)):
+        if value is not None:
+            raise UsageError(f"{flag} says which scenarios of a data set were ranked; this file has targets of its own")
     known = {} if split is None else {scenario.id: scenario.source for scenario in split.scenarios}
     wrong: list[str] = []
     scenarios: dict[str, Scenario] = {}
@@ -249,10 +251,11 @@ def _cases(asked: Asked, lines: Sequence[Line], split: Split | None, linker: Lin
 
 def _of_data(asked: Asked, lines: Sequence[Line], split: Split) -> _Cases:
     """The data set's own scenarios and targets; those that no line is for are misses."""
-    scenarios = novel(split.scenarios) if asked.variant == "novel" else list(split.scenarios)
+    variant = asked.variant or "novel"
+    scenarios = novel(split.scenarios) if variant == "novel" else list(split.scenarios)
     wanted = {scenario.id: scenario for scenario in scenarios[: asked.limit]}
     raw = {scenario.id for scenario in split.scenarios}
-    where = f"{split.name}, {asked.variant}" + (f", the first {asked.limit:,}" if asked.limit else "")
+    where = f"{split.name}, {variant}" + (f", the first {asked.limit:,}" if asked.limit else "")
     wrong = []
     for line in lines:
         if line.id not in wanted:
@@ -310,12 +313,12 @@ def _row_key(asked: Asked, split: Split | None, cases: _Cases, count: int) -> di
     dataset = "none" if asked.dataset is None else asked.dataset.name
     return {
         "kind": KIND,
-        "recommender": asked.file.name,
+        "recommender": plain_name(asked.file.name),
         "simulator": "none",
         "knowledge": "none",
         "dataset": dataset,
         "split": "file" if cases.own else asked.split,
-        "variant": "file" if cases.own else asked.variant,
+        "variant": "file" if cases.own else asked.variant or "novel",
         "rows": count,
         "scenarios": count,
         "data_hash": cases.data_hash,

@@ -313,6 +313,38 @@ def test_a_broken_dialoguekit_file_is_refused_with_the_place(
     assert not (tmp_path / "out").exists()
 
 
+def test_dialoguekit_reads_an_export_and_what_it_writes_again_is_read(
+    registry: Registry, hostile: Path, tmp_path: Path
+) -> None:
+    reader = pytest.importorskip("dialoguekit.utils.dialogue_reader", reason="dialoguekit is not installed")
+    file = export(registry, hostile, "dialoguekit", tmp_path / "x.json").path
+    read = reader.json_to_dialogues(str(file))
+    exported = json.loads(file.read_text(encoding="utf-8"))
+    assert [dialogue.conversation_id for dialogue in read] == [entry["conversation_id"] for entry in exported]
+    sides = {role: exported[0][role] for role in ("agent", "user")}
+    again = saved(tmp_path / "again.json", [dialogue.to_dict() | sides for dialogue in read])
+    done = [
+        import_dialogues(registry, Source(tool="dialoguekit", paths=[path]), tmp_path / path.stem)[0] for path in (file, again)
+    ]
+    assert records(done[0].folder) == records(done[1].folder)
+
+
+def test_a_file_s_names_are_text_and_lead_nowhere(registry: Registry, tmp_path: Path) -> None:
+    names = ["../../evil\x1b[31m", "..", "", "a/b"]
+    file = saved(tmp_path / "x.json", [moviebot(agent={"id": name})[0] for name in names])
+    done = import_dialogues(registry, Source(tool="dialoguekit", paths=[file]), tmp_path / "out")
+    assert [one.system for one in done] == ["../../evil[31m", "..", "unknown", "a/b"]
+    assert {one.folder.parent for one in done} == {tmp_path / "out"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x.json"]
+
+
+def test_a_doctored_export_can_t_blow_up_the_trials(registry: Registry, tmp_path: Path) -> None:
+    ours = {"scenario": "s", "source": "d", "trial": 10**9, "stop": "max_turns", "targets": ["x"]}
+    file = saved(tmp_path / "x.json", moviebot(metadata={"harness": ours}))
+    with pytest.raises(DataError, match="trial"):
+        import_dialogues(registry, Source(tool="dialoguekit", paths=[file]), tmp_path / "out")
+
+
 def test_bytes_that_are_no_text_are_refused(registry: Registry, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_bytes('[{"conversation ID": "caf\xe9"}]'.encode("latin-1"))

@@ -229,6 +229,9 @@ def test_targets_in_no_catalogue_and_on_some_lines_only_are_refused(films: Regis
     file = write(tmp_path / "y.jsonl", {"id": "s0", "items": ["f3"], "targets": ["f3"]}, {"id": "s1", "items": ["f3"]})
     with pytest.raises(DataError, match=r"y\.jsonl:2: field 'targets' is missing; either every line has it or none"):
         score_rankings(films, Asked(file=file, **asked))
+    file = write(tmp_path / "own.jsonl", {"id": "a", "items": ["f3"], "targets": ["f3"]})
+    with pytest.raises(UsageError, match="--variant says which scenarios"):
+        score_rankings(films, Asked(file=file, variant="all", **asked))
     with pytest.raises(DataError, match="holds no ranked list"):
         score_rankings(films, Asked(file=write(tmp_path / "z.jsonl"), **asked))
     file = write(tmp_path / "x.jsonl", {"id": "a", "items": ["f3"], "targets": ["f3"]})
