@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import records
 
+from harness.cli import main
 from harness.config import Choice
 from harness.errors import ConfigMismatch, DataError, UsageError
 from harness.exchange.export import export
@@ -437,6 +438,27 @@ def test_an_import_says_so_and_no_leaderboard_takes_it(registry: Registry, impor
     with pytest.raises(UsageError, match="can't be submitted"):
         prepare(registry, imported, About(name="x", authors=["y"]), tmp_path / "out")
     assert "imported: kbrd" in report_page(registry, [imported])
+
+
+def test_imports_of_the_same_cases_are_compared_pair_by_pair_and_with_nothing_else(
+    registry: Registry, imported: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = cases()
+    worse["1_4"] = simulated("1", 4, ["Heat (1995)", "Fargo (1996)"], *[list(range(100, 110))] * 3, success=False)
+    for name, case in worse.items():
+        saved(tmp_path / "other" / f"{name}.json", case)
+    source = Source(tool="ievalm", paths=[tmp_path / "other"], system="unicrs")
+    (other,) = import_dialogues(registry, source, tmp_path / "unicrs")
+    score_folder(registry, other.folder)
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(imported), str(other.folder), "--metric", "sr", "--json"])
+    assert not ended.value.code
+    (pair,) = json.loads(capsys.readouterr().out)
+    assert pair["difference"] == pytest.approx(1 / 3)
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(imported), str(run)])
+    assert ended.value.code == 2
+    assert "differ in dataset" in capsys.readouterr().err
 
 
 def test_a_changed_import_or_catalogue_is_noticed(registry: Registry, imported: Path) -> None:
