@@ -30,7 +30,7 @@ def config_from(fields: Mapping[str, Any]) -> RunConfig:
     Raises UsageError, which begins with the field's name, for unknown or missing fields and for values out of bounds.
     """
     known = {field.name for field in msgspec.structs.fields(RunConfig)} - {*ROLES, "rec_llm", "sim_llm", "judge_llm"}
-    known -= {"transport", "asking"}
+    known -= {"transport", "asking", "isolation"}
     plain = {name: value for name, value in fields.items() if "." not in name}
     for name in plain:
         if name not in known | {"protocol", "data_hash"}:
