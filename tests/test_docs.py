@@ -17,7 +17,7 @@ import pytest
 from harness import api, artifacts, experiment, hookspecs, testing, training
 from harness.config import Choice, RunConfig
 from harness.registry import Registry
-from harness.testing import datasets, declarations, metrics, recommenders, simulators
+from harness.testing import datasets, declarations, metrics, recommenders, simulators, trainers
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "plugins.md"
@@ -74,6 +74,7 @@ def test_the_examples_of_the_plugin_guide_run_and_keep_the_protocol(
     testing.check_simulator(lambda: module.OneWish(None)).raise_if_failed()
     testing.check_metric(lambda: module.Decades(module.MetricOptions())).raise_if_failed()
     testing.check_dataset(lambda: module.ThreeBooks(None), name="three-books").raise_if_failed()
+    testing.check_trainer(lambda: module.CountMentions(None)).raise_if_failed()
     # All of them in one run, watched by the page's observers.
     config = RunConfig(
         recommender=Choice("newest"),
@@ -122,7 +123,7 @@ def test_every_field_that_a_plugin_meets_is_named_in_the_guide(struct: Any) -> N
 def test_the_guide_lists_every_clause_of_the_kit() -> None:
     text = GUIDE.read_text(encoding="utf-8")
     listed = re.findall(r"^\| `([a-z-]+)` \| (.*?) \|$", text.partition("## The conformance kit")[2], re.MULTILINE)
-    kit = [c for kind in (declarations, recommenders, simulators, metrics, datasets) for c in kind.CLAUSES]
+    kit = [c for kind in (declarations, recommenders, simulators, metrics, datasets, trainers) for c in kind.CLAUSES]
     assert set(listed) <= {(c.name, c.says + ("" if c.must else " (a warning)")) for c in kit}
     common = {c.name for c in recommenders.CLAUSES}
     wanted = {(c.name, c.says) for c in kit if c not in simulators.CLAUSES or c.name not in common}

@@ -32,6 +32,7 @@ Examples:
   harness check persona --llm openai:MODEL    with a real language model in place of a stub
   harness check ndcg@10 --json                a metric, for machines
   harness check jsonl --opt path=my.jsonl     a data set: every split is loaded
+  harness check smtpo-pl --kind trainer       a trainer: trains a little, is interrupted, and goes on
 """,
 )
 @click.argument("name")

@@ -15,9 +15,10 @@ from harness.testing.installed import check_installed
 from harness.testing.metrics import check_metric
 from harness.testing.recommenders import check_recommender
 from harness.testing.simulators import check_simulator
+from harness.testing.trainers import check_trainer
 from harness.testing.world import World, small_world, world_of
 
 __all__ = [
     "Clause", "Finding", "Report", "World", "check_dataset", "check_installed", "check_metric", "check_recommender",
-    "check_simulator", "small_world", "world_of",
+    "check_simulator", "check_trainer", "small_world", "world_of",
 ]  # fmt: skip

@@ -123,14 +123,16 @@ def call(registry: Registry, task: Task) -> Answer:
     from harness.testing.probes import for_recommender, for_simulator
     from harness.testing.recommenders import setup_for as recommender_setup
     from harness.testing.simulators import setup_for as simulator_setup
+    from harness.testing.trainings import artefacts
     from harness.testing.trials import digest, setup_of
 
-    part = resolve(registry, task.kind, task.choice)
+    options = {} if task.kind == "trainer" else task.choice.options
+    part = resolve(registry, task.kind, Choice(task.choice.name, options))
     if task.kind == "dataset":
         return Answer(hashes(part.create), [])
-    if task.kind == "trainer":
-        return Answer([], [])
     world, model = world_for(registry, task.dataset), model_for(task.llm)
+    if task.kind == "trainer":
+        return Answer(artefacts(part.create, world, model, task.choice.options), [])
     if task.kind == "metric":
         return Answer(numbers(part.create, world, model, task.timeout), [])
     with _files() as opened:

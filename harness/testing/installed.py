@@ -10,11 +10,10 @@ from msgspec import structs
 
 from harness.assembly import load_split, resolve
 from harness.config import Choice, Transport
-from harness.errors import UsageError
 from harness.llm.api import ChatModel
 from harness.models import own_model
 from harness.registry import Entry, Kind, Registry
-from harness.testing import datasetclauses, declarations, metricclauses, recommenders, simulators
+from harness.testing import datasetclauses, declarations, metricclauses, recommenders, simulators, trainerclauses
 from harness.testing.calls import snapshot
 from harness.testing.clauses import Clause, Ledger, Report, Stop
 from harness.testing.datasets import check_dataset
@@ -23,6 +22,7 @@ from harness.testing.metrics import check_metric
 from harness.testing.recommenders import check_recommender
 from harness.testing.simulators import check_simulator
 from harness.testing.stub import StubModel
+from harness.testing.trainers import check_trainer
 from harness.testing.world import World, small_world, world_of
 
 K = 10
@@ -32,6 +32,7 @@ CLAUSES: Mapping[Kind, Sequence[Clause]] = MappingProxyType(
         "recommender": recommenders.CLAUSES,
         "simulator": simulators.CLAUSES,
         "metric": metricclauses.CLAUSES,
+        "trainer": trainerclauses.CLAUSES,
     }
 )
 """Beside `declarations.CLAUSES`, which are those of every kind."""
@@ -61,8 +62,6 @@ def check_installed(
     registry = registry or Registry()
     entry = registry.find(kind, name)
     given = dict(options or {})
-    if kind == "trainer":
-        raise UsageError("trainers can't be checked yet; there are data sets, recommenders, simulators and metrics")
     world = world_for(registry, dataset) if kind != "dataset" else None
     ledger = Ledger(declarations.CLAUSES)
     tried_on = world.name if world else "its own files"
@@ -70,7 +69,8 @@ def check_installed(
     other = _Elsewhere(structs.replace(task, calls=False), entry.distribution)
     findings = Ledger(CLAUSES[kind]).findings()
     try:
-        cls, built = declarations.check_declaration(ledger, registry, entry, given)
+        # A trainer's options are texts that it reads itself, in train().
+        cls, built = declarations.check_declaration(ledger, registry, entry, {} if kind == "trainer" else given)
         before = snapshot(built)
         task = structs.replace(task, llm=llm or _own_model(lambda: cls(built)))
         # There first: what ends the process shall not end this one, where nobody would be told.
@@ -83,7 +83,7 @@ def check_installed(
             raise ledger.stop("survives", str(error)) from error
         except RuntimeError:  # why there is no answer is told where answers are compared
             pass
-        report = _kind_report(entry, lambda: cls(built), world, timeout, model_for(task.llm), other)
+        report = _kind_report(entry, lambda: cls(built), given, world, timeout, model_for(task.llm), other)
         findings, tried_on = list(report.findings), report.world
         ledger.tried("leaves-options")
         if snapshot(built) != before:
@@ -154,6 +154,7 @@ def _light(ledger: Ledger, entry: Entry, other: Callable[[], Answer]) -> None:
 def _kind_report(
     entry: Entry,
     make: Callable[[], Any],
+    given: Mapping[str, Any],
     world: World | None,
     timeout: float,
     model: ChatModel,
@@ -163,5 +164,7 @@ def _kind_report(
         return check_dataset(make, name=entry.name, elsewhere=elsewhere)
     if entry.kind == "metric":
         return check_metric(make, name=entry.name, world=world, timeout=timeout, llm=model, elsewhere=elsewhere)
+    if entry.kind == "trainer":
+        return check_trainer(make, name=entry.name, options=given, world=world, llm=model, elsewhere=elsewhere)
     check = check_recommender if entry.kind == "recommender" else check_simulator
     return check(make, name=entry.name, world=world, k=K, timeout=timeout, llm=model, elsewhere=elsewhere)

@@ -33,8 +33,29 @@ BAZAAR = {
 
         @hookimpl
         def harness_trainers():
-            yield Component("coach", "bazaar.stalls:Loud", summary="trains")
+            yield Component("coach", "bazaar.coaching:Coach", summary="counts")
     """,
+    "bazaar/coaching.py": '''
+        from harness.artifactfiles import create, versions
+        from harness.artifacts import CARD, Card, Data
+        from harness.errors import UsageError
+
+        class Coach:
+            """Counts the items."""
+            def __init__(self, options): ...
+            def plan(self, setup):
+                for name in (*setup.options, *filter(None, [setup.stage]), setup.preset):
+                    if name not in ("count.start", "tiny"):
+                        raise UsageError(f"there is no option {name}")
+                return {"count": {"start": setup.options.get("count.start", "0")}}
+            def train(self, setup, output_dir):
+                if (output_dir / "count" / CARD).exists():
+                    return
+                card = Card(kind="count", name="count", trained_on=(setup.dataset,), seeds=(setup.seed,),
+                            data=Data(name=setup.dataset, hash=setup.dataset_hash), versions=versions())
+                with create(output_dir / "count", card) as folder:
+                    (folder / "count.txt").write_text(str(len(setup.train.catalogue)))
+    ''',
     "bazaar/stalls.py": '''
         import msgspec
 
@@ -230,10 +251,14 @@ def test_wrong_requests_end_with_2_and_say_what_to_write(
 
 
 @pytest.mark.usefixtures("bazaar")
-def test_trainers_are_told_to_have_no_kit(harness: Callable) -> None:
-    ran = harness("check", "coach")
-    assert ran.code == 2
-    assert "trainers can't be checked yet" in ran.err
+def test_a_trainer_trains_here_and_in_another_process(harness: Callable) -> None:
+    ran = harness("check", "coach", "--opt", "count.start=2", "--json")
+    states = {name: finding["state"] for name, finding in findings(ran.out).items()}
+    assert [name for name, state in states.items() if state in ("failed", "warned")] == ["light"]
+    assert states["same-elsewhere"] == states["goes-on"] == "passed"
+    wrong = findings(harness("check", "coach", "--opt", "count.stop=2", "--json").out)
+    assert "no option count.stop" in wrong["plans"]["what"]
+    assert wrong["trains"]["state"] == "skipped"
 
 
 def test_every_first_party_metric_passes(club: None) -> None:
