@@ -215,8 +215,8 @@ def _turn_messages(played: PlayedDialogues, turn: Turn) -> Iterable[dict[str, An
     if record.items:
         lines = [f"{n}. {' '.join(title.split())}" for n, title in enumerate(played.titles(record.items), 1)]
         content.append({"type": "text", "text": ("\n\n" if record.text else "") + "Ranked list:\n\n" + "\n".join(lines)})
-    facts = {"turn": turn.number, "items": record.items}
-    facts |= {key: getattr(record, key) for key in ("unknown", "repeated", "dropped", "injection") if getattr(record, key)}
+    told = ("items", "unknown", "repeated", "dropped", "injection")
+    facts = {"turn": turn.number} | {key: getattr(record, key) for key in told if getattr(record, key)}
     yield {
         "id": f"r{turn.number}",
         "role": "assistant",
@@ -226,17 +226,13 @@ def _turn_messages(played: PlayedDialogues, turn: Turn) -> Iterable[dict[str, An
         "metadata": facts,
     }
     if record.user_text is not None:
+        answered = ("action", "accepted", "rejected", "user_injection")
         yield {
             "id": f"s{turn.number}",
             "role": "user",
             "content": record.user_text,
             "source": "generate",
-            "metadata": {
-                "turn": turn.number,
-                "action": record.action,
-                "accepted": record.accepted,
-                "rejected": record.rejected,
-            },
+            "metadata": {"turn": turn.number} | {key: getattr(record, key) for key in answered if getattr(record, key)},
         }
 
 
