@@ -134,7 +134,7 @@ class Tree(msgspec.Struct):
 
 
 class SmtpoSearch(smtpo.Smtpo):
-    """See the module.
+    """Beam search over imagined dialogues, and a ranking over all lists of the tree (after GRSU, arXiv 2504.20458).
 
     A list that breaks the form of the chain is left out of the tree, and so is what would follow a criticism that can't be
     read; only where no list of the first level is usable is it the recommender's fault. How many were left out is recorded.
