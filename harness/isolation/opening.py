@@ -13,8 +13,9 @@ from harness.config import RunConfig
 from harness.errors import PluginError, UsageError
 from harness.isolation.process import WALLS, Plan
 from harness.isolation.reach import reach, relative
-from harness.isolation.recommender import Failure, IsolatedRecommender
+from harness.isolation.recommender import IsolatedRecommender
 from harness.isolation.settings import Isolation
+from harness.isolation.starting import Failure
 from harness.registry import FIRST_PARTY, GROUP, Entry, Registry, canonical
 
 PLUGINS = "HARNESS_PLUGINS"

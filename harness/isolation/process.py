@@ -63,7 +63,7 @@ class Process:
 
     def __init__(self, plan: Plan) -> None:
         """Start it. What it may not do is decided in it, before a plugin's code runs; `hello` says what was possible."""
-        self._plan = plan
+        self.plan = plan
         self._reason = ""
         folder = tempfile.mkdtemp(prefix="harness-isolated-")
         for name, place in plan.reach.links.items():
@@ -112,7 +112,7 @@ class Process:
 
     async def hello(self) -> dict[str, str]:
         """Send the policy. Returns the walls that can't stand, with the reasons. Raises Gone."""
-        plan = self._plan
+        plan = self.plan
         policy = {
             "read": [*plan.reach.read, self._folder],
             "list": plan.reach.listed,
@@ -204,7 +204,7 @@ class Process:
                 fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
                 if int(fields.get("Threads", "0")) > most:
                     self.kill(f"it had more than {most} threads")
-                if int(fields.get("VmRSS", "0 kB").split()[0]) * 1024 > 1.25 * self._plan.isolation.memory:
+                if int(fields.get("VmRSS", "0 kB").split()[0]) * 1024 > 1.25 * self.plan.isolation.memory:
                     self.kill("it took more memory than it may")
             await asyncio.sleep(_LOOK_EVERY)
 

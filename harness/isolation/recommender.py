@@ -11,25 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
-
-from harness.api import Conversation, Recommendation, RecommenderSetup, Usage
+from harness.api import Conversation, RecommenderSetup
 from harness.calls import Elsewhere, Submit
-from harness.checks import spent
-from harness.errors import (
-    ComponentFault,
-    DataError,
-    HarnessError,
-    LlmError,
-    PluginError,
-    RefusedError,
-    TransportError,
-    UsageError,
-)
+from harness.errors import ComponentFault, HarnessError, described
 from harness.isolation import messages
 from harness.isolation.asking import answered
 from harness.isolation.company import Company
+from harness.isolation.pending import Lost, Pending
 from harness.isolation.process import Gone, Plan, Process
+from harness.isolation.starting import Failure, begin, exchange
 from harness.workers import CallTimeout
 
 GRACE: Final = 2.0
@@ -38,48 +28,6 @@ STRAY: Final = 1000
 """Messages that belong to nothing, which are ignored up to here."""
 ASKING: Final = 256
 """Questions to a language model that may be under way."""
-_ERRORS: Final = {kind.__name__: kind for kind in (UsageError, DataError, LlmError, PluginError)}
-
-
-class Failure(Exception):
-    """Opening failed; `unknown` says that there is no recommender of that name."""
-
-    def __init__(self, error: HarnessError, unknown: bool = False) -> None:
-        super().__init__(str(error))
-        self.error, self.unknown = error, unknown
-
-
-class _Pending:
-    """A call that is under way."""
-
-    def __init__(self, process: Process, rows: int) -> None:
-        self.process = process
-        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self.rows: list[Any] = [None] * rows
-        self.left = rows
-        self.started = time.monotonic()
-        self.transport = False
-        """Its language model's transport failed: the recommender may say so."""
-        self.asking: set[asyncio.Task[None]] = set()
-
-    def settle(self, number: int, value: Any) -> None:
-        if 0 <= number < len(self.rows) and self.rows[number] is None:
-            self.rows[number] = value
-            self.left -= 1
-            if not self.left and not self.future.done():
-                self.future.set_result(self.rows)
-
-    def fail(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class _Lost(Exception):
-    """The process ended under a call; `alone` when there was no other that could have ended it."""
-
-    def __init__(self, text: str, alone: bool) -> None:
-        super().__init__(text)
-        self.alone = alone
 
 
 class IsolatedRecommender(Elsewhere):
@@ -98,13 +46,14 @@ class IsolatedRecommender(Elsewhere):
         self._ended = 0
         self._last = ""
         self._calls = 0
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Pending] = {}
         self._stray = 0
+        self._owing = False
+        """The process still works for a call that nobody waits for."""
         self._pump: asyncio.Task[None] | None = None
         self._closed: asyncio.Event | None = None
         self.missing: dict[str, str] = {}
         self.opened = asyncio.run(self._first())
-        _check(self.opened, name)
         self.batched, self.max_batch = self.opened.batched, self.opened.max_batch
         if "revision" in self.opened.revision:
             own = self.opened.revision["revision"]
@@ -155,13 +104,15 @@ class IsolatedRecommender(Elsewhere):
         process, pump = self._process, self._pump
         self._closed = asyncio.Event()
         if process is not None and pump is not None and not pump.done():
-            if self._pending:
+            if self._owing:
                 process.kill("its dialogues were cancelled")
             else:
                 process.send(messages.Close())
                 closed = asyncio.ensure_future(self._closed.wait())
                 await asyncio.wait([closed, pump], timeout=5, return_when=asyncio.FIRST_COMPLETED)
                 closed.cancel()
+                if not self._closed.is_set():
+                    process.kill("it did not close")
             pump.cancel()
             await asyncio.wait([pump])
             process.detach()
@@ -178,7 +129,7 @@ class IsolatedRecommender(Elsewhere):
             await self._company.enter(alone)
             try:
                 return await self._try(conversations, k)
-            except _Lost as lost:
+            except Lost as lost:
                 if lost.alone or alone:
                     raise ComponentFault("exception", str(lost)) from None
                 alone = True
@@ -188,7 +139,7 @@ class IsolatedRecommender(Elsewhere):
     async def _try(self, conversations: Sequence[Conversation], k: int) -> list[Any]:
         process = await self._running()
         self._calls += 1
-        number, pending = self._calls, _Pending(process, len(conversations))
+        number, pending = self._calls, Pending(process, len(conversations))
         self._pending[number] = pending
         try:
             process.send(messages.Call(number, tuple(conversations), k))
@@ -198,6 +149,7 @@ class IsolatedRecommender(Elsewhere):
             return await pending.future
         finally:
             self._pending.pop(number, None)
+            self._owing |= not pending.answered and process is self._process
             for task in pending.asking:
                 task.cancel()
 
@@ -212,21 +164,21 @@ class IsolatedRecommender(Elsewhere):
     # ------------------------------------------------------------------------------------------------------ the process
 
     async def _first(self) -> messages.Opened:
-        process, opened = await self._begin()
-        self._process = process
-        process.detach()
+        self._process, self.missing, opened = await begin(self.plan, self._open)
+        self._process.detach()
         return opened
 
     async def _ready(self) -> None:
         """Prepare a process that is open, or a new one."""
         process = self._process
         if process is None or not process.alive():
-            process, _ = await self._begin()
+            process, self.missing, _ = await begin(self.plan, self._open)
             self._process = process
         else:
             await process.attach()
         try:
-            await self._exchange(process, self._prepare, messages.Prepared)
+            if self._prepare is not None:
+                await exchange(process, self._prepare, messages.Prepared, self.name)
         finally:
             process.detach()
 
@@ -242,61 +194,18 @@ class IsolatedRecommender(Elsewhere):
             if process is not None and self._pump is None:  # it ended between two runs
                 self._ended, self._last, self._process = self._ended + 1, str(process.kill("it ended")), None
             if self._ended > self.plan.isolation.restarts:
-                raise ComponentFault(
-                    "exception", f"its process ended {self._ended} times ({self._last}); it is not started again"
-                )
+                often = "once" if self._ended == 1 else f"{self._ended} times"
+                raise ComponentFault("exception", f"its process ended {often} ({self._last}); it is not started again")
             try:
-                process, _ = await self._begin()
-                await self._exchange(process, self._prepare, messages.Prepared)
+                process, _, _ = await begin(self.plan, self._open)
+                if self._prepare is not None:
+                    await exchange(process, self._prepare, messages.Prepared, self.name)
             except (Failure, HarnessError) as failure:
                 self._ended, self._last = self._ended + 1, str(failure)
                 raise ComponentFault("exception", f"its process could not be started again: {failure}") from None
-            self._process = process
+            self._process, self._owing = process, False
             self._pump = asyncio.ensure_future(self._listen(process))
             return process
-
-    async def _begin(self) -> tuple[Process, messages.Opened]:
-        process = Process(self.plan)
-        await process.attach()
-        try:
-            self.missing = await process.hello()
-        except Gone as gone:
-            text = f"its process could not be started: {gone}; {process.tail()}"
-            raise Failure(PluginError(f"recommender {self.name!r}: {text}")) from None
-        if self.plan.isolation.strict and (self.missing or self.plan.reach.uncovered):
-            process.kill("strict")
-            reasons = [f"{name}: {reason}" for name, reason in self.missing.items()]
-            reasons += [f"{path} lies beside the recommender" for path in self.plan.reach.uncovered]
-            raise UsageError(f"--isolate-strict: not everything can be kept from the recommender here ({'; '.join(reasons)})")
-        opened = await self._exchange(process, self._open, messages.Opened)
-        return process, opened
-
-    async def _exchange(self, process: Process, order: Any, wanted: Callable[..., Any]) -> Any:
-        """Send, and read the answer. Raises Failure, with the process ended."""
-        step = "be opened" if isinstance(order, messages.Open) else "be prepared"
-        limit = self.plan.isolation.start
-        try:
-            process.send(order)
-            answer = await asyncio.wait_for(process.read(), limit)
-        except TimeoutError:
-            process.kill(f"not ready within {limit:g} s")
-            raise self._failure(f"could not {step} within --isolate-start {limit:g} seconds") from None
-        except Gone as gone:
-            tail = process.tail()
-            raise self._failure(f"could not {step}: {gone}{f'; it wrote: {tail}' if tail else ''}") from None
-        except BaseException:
-            process.kill("interrupted")
-            raise
-        if isinstance(answer, messages.Failed):
-            process.kill("failed")
-            raise Failure(_ERRORS[answer.kind](_shown(answer.text)), answer.unknown)
-        if not isinstance(answer, wanted):  # type: ignore[arg-type]
-            process.kill("it answered what it was not asked")
-            raise self._failure(f"could not {step}: it answered what it was not asked")
-        return answer
-
-    def _failure(self, text: str) -> Failure:
-        return Failure(PluginError(f"isolated recommender {self.name!r} {text}"))
 
     # ------------------------------------------------------------------------------------------------------- its answers
 
@@ -304,11 +213,12 @@ class IsolatedRecommender(Elsewhere):
         try:
             while True:
                 self._take(process, await process.read())
-        except Gone as gone:
+        except Exception as error:  # noqa: BLE001  whatever is wrong with what it says, nobody may wait for more
+            gone = error if isinstance(error, Gone) else process.kill(f"{type(error).__name__}: {described(error)}")
             under_way = [pending for pending in self._pending.values() if pending.process is process]
             self._ended, self._last = self._ended + 1, str(gone)
             for pending in under_way:
-                pending.fail(_Lost(str(gone), len(under_way) == 1))
+                pending.fail(Lost(str(gone), len(under_way) == 1))
             process.detach()
             if self._process is process:
                 self._process = self._pump = None
@@ -324,14 +234,8 @@ class IsolatedRecommender(Elsewhere):
             self._stray += 1
             if self._stray > STRAY or not isinstance(call, int) or not 0 < call <= self._calls:
                 raise process.kill("it answered what it was not asked")
-        elif isinstance(message, messages.Row):
-            pending.settle(message.row, _recommendation(message))
-        elif isinstance(message, messages.Fault):
-            error = self._error(message, pending)
-            if message.row is None:
-                pending.fail(error)
-            else:
-                pending.settle(message.row, error)
+        elif isinstance(message, (messages.Row, messages.Fault)):
+            pending.take(message, timeout=self._timeout, network=self.plan.isolation.network)
         elif isinstance(message, messages.Asked):
             if message.model not in self._models:
                 raise process.kill("it asked a language model that it doesn't have")
@@ -341,7 +245,7 @@ class IsolatedRecommender(Elsewhere):
             pending.asking.add(task)
             task.add_done_callback(pending.asking.discard)
 
-    async def _ask(self, process: Process, question: messages.Asked, pending: _Pending) -> None:
+    async def _ask(self, process: Process, question: messages.Asked, pending: Pending) -> None:
         left = max(0.1, self._timeout - (time.monotonic() - pending.started))
         try:
             heard = await self._submit(answered, self._models[question.model], question, left)
@@ -352,40 +256,3 @@ class IsolatedRecommender(Elsewhere):
             return
         pending.transport |= heard.error == "transport"
         process.send(heard)
-
-    def _error(self, fault: messages.Fault, pending: _Pending) -> Exception:
-        error: Exception
-        if fault.kind == "timeout":
-            error = CallTimeout(f"no answer within {self._timeout:g} s")
-        elif fault.kind == "refused":
-            error = RefusedError(fault.message)
-        elif fault.kind == "transport" and (pending.transport or self.plan.isolation.network):
-            error = TransportError(fault.message, retry_after=fault.retry_after, final=fault.final)
-        elif fault.kind == "transport":  # nothing is between it and its answer that could fail
-            error = ComponentFault("exception", f"TransportError: {fault.message}")
-        else:
-            error = ComponentFault(fault.kind, fault.message, _usage(fault.usage))
-        error.__dict__["harness_usage"] = _usage(fault.usage)
-        return error
-
-
-def _check(opened: messages.Opened, name: str) -> None:
-    """What goes into the manifest and the fingerprint must be JSON, whoever says it."""
-    try:
-        usable = isinstance(msgspec.json.decode(msgspec.json.encode(opened.revision))["options"], dict)
-    except (TypeError, ValueError, KeyError, RecursionError):
-        usable = False
-    if not usable or (opened.max_batch is not None and opened.max_batch < 1):
-        raise Failure(PluginError(f"isolated recommender {name!r} describes itself in an unusable way"))
-
-
-def _recommendation(row: messages.Row) -> Recommendation:
-    return Recommendation(row.items, row.text, row.reasoning, None, row.state, row.usage, row.candidates)
-
-
-def _usage(usage: Usage | None) -> Usage | None:
-    return spent(Recommendation(usage=usage))
-
-
-def _shown(text: str) -> str:
-    return "".join(c for c in text[:2000] if c.isprintable())

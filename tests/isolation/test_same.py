@@ -113,16 +113,20 @@ def test_the_language_model_is_asked_by_the_harness(opened: Any, tmp_path: Path,
     """Its answers, its costs, and its purse: a recommender that swallows the end of the money doesn't get more."""
     models = Model(), Model()
     _, recommender = opened(f"hostile-crs:{name.lower()}")
-    outcomes = []
+    outcomes: list[Any] = []
+    played_away: Any = None
     for number, (each, model) in enumerate(zip((recommender, getattr(honest, name)()), models, strict=True)):
         played = assembly(each, Seeker(), count=4, concurrency=1)
         played = msgspec.structs.replace(played, models={"recommender": model})
         prepare(played)
         outcomes.append(play(tmp_path / f"{number}", played))
+        played_away = played if number == 0 else played_away
     (ended, records), (_, expected) = outcomes
     if name == "Spender":
         assert ended.stopped == "20 questions are enough"
         assert len(models[0].asked) == 21
+        again, _ = play(tmp_path / "again", played_away)
+        assert again.stopped == "20 questions are enough"
     else:
         assert without_seconds(records.values()) == without_seconds(expected.values())
         assert models[0].asked == models[1].asked

@@ -38,35 +38,40 @@ HOW = {
 }
 
 
+HANGING = ("hangs", "holds the interpreter")
+Played = tuple[dict[str, DialogueRecord], dict[str, DialogueRecord]]
+
+
 @pytest.fixture(scope="module")
-def wrecked(
-    opened: Any, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, DialogueRecord], dict[str, DialogueRecord]]:
-    """20 dialogues, 4 at a time: the first 14 do harm in their second turn. Beside them what an honest one plays."""
+def wrecked(opened: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    """20 dialogues, 4 at a time, the first 14 of which do harm in their second turn. Beside them what an honest one plays."""
     folder = tmp_path_factory.mktemp("wrecked")
-    _, recommender = opened("hostile-crs:wrecker", timeout=1.5, memory=256 << 20)
     seeker = Seeker(lambda conversation, knowledge: Feedback("Not yet."))
-    played = assembly(recommender, seeker, count=20, timeout=1.5)
-    prepare(played)
-    _, records = play(folder / "wrecked", played)
     _, honest = play(folder / "honest", assembly(Plain(answer), seeker, count=20))
-    return records, honest
+    outcomes = {}
+    for only, count, timeout in (("ending", 20, 60.0), ("hanging", 7, 1.5)):
+        _, recommender = opened("hostile-crs:wrecker", only=only, timeout=timeout, memory=256 << 20)
+        played = assembly(recommender, seeker, count=count, timeout=timeout)
+        prepare(played)
+        _, records = play(folder / only, played)
+        outcomes[only] = records, honest
+    return outcomes
 
 
 @pytest.mark.parametrize("number", range(len(HOW)), ids=list(HOW))
-def test_harm_is_a_fault_of_its_turn(wrecked: Any, number: int) -> None:
-    records, honest = wrecked
+def test_harm_is_a_fault_of_its_turn(wrecked: dict[str, Played], number: int) -> None:
+    name, (kind, message) = list(HOW.items())[number]
+    records, honest = wrecked["hanging" if name in HANGING else "ending"]
     record = records[f"s{number}"]
     assert record.stop == "recommender_fault"
-    kind, message = list(HOW.values())[number]
     assert [(fault.kind, fault.turn, fault.blame) for fault in record.faults] == [(kind, 2, "recommender")]
     assert record.faults[0].message.strip() == message.strip()
     assert record.turns == honest[f"s{number}"].turns[:1]
 
 
-def test_the_other_dialogues_are_as_if_nothing_had_happened(wrecked: Any) -> None:
-    records, honest = wrecked
-    others = [f"s{n}" for n in range(len(HOW), 20)]
+def test_the_other_dialogues_are_as_if_nothing_had_happened(wrecked: dict[str, Played]) -> None:
+    records, honest = wrecked["ending"]
+    others = [f"s{n}" for n in range(20) if n >= len(HOW) or list(HOW)[n] in HANGING]
     assert without_seconds(records[name] for name in others) == without_seconds(honest[name] for name in others)
 
 
@@ -77,7 +82,7 @@ def test_every_harm_is_listed_here() -> None:
 
 
 def test_after_too_many_ends_it_is_not_started_again(opened: Any, tmp_path: Path) -> None:
-    _, recommender = opened("hostile-crs:wrecker", only="leaves", restarts=0)
+    _, recommender = opened("hostile-crs:wrecker", only="ending", restarts=0)
     played = assembly(recommender, Seeker(), count=3, concurrency=1)
     prepare(played)
     _, records = play(tmp_path / "run", played)
@@ -86,17 +91,17 @@ def test_after_too_many_ends_it_is_not_started_again(opened: Any, tmp_path: Path
     for name in ("s1", "s2"):
         assert (
             records[name].faults[0].message
-            == "its process ended 1 times (its process ended with exit status 3); it is not started again"
+            == "its process ended once (its process ended with exit status 3); it is not started again"
         )
 
 
 @pytest.mark.parametrize(
-    ("only", "reason"), [("start", "ended with exit status 7"), ("never ready", "within --isolate-start 1")]
+    ("only", "start", "reason"),
+    [("start", 600.0, "ended with exit status 7"), ("never ready", 3.0, "within --isolate-start 3")],
 )
-def test_one_that_never_gets_ready_ends_the_run_before_it_began(opened: Any, only: str, reason: str) -> None:
-    _, recommender = opened("hostile-crs:wrecker", only=only, start=1.0)
+def test_one_that_never_gets_ready_ends_the_run_before_it_began(opened: Any, only: str, start: float, reason: str) -> None:
     with pytest.raises(PluginError, match=reason):
-        prepare(assembly(recommender, Seeker(), count=1))
+        prepare(assembly(opened("hostile-crs:wrecker", only=only, start=start)[1], Seeker(), count=1))
 
 
 def test_nothing_is_left_behind(opened: Any) -> None:

@@ -18,7 +18,7 @@ from .honest import answer
 
 class Options(msgspec.Struct, frozen=True):
     only: str = ""
-    """Of `WRECKS`, or "start" for one that never gets ready."""
+    """One of `WRECKS`, "hanging" or "ending" for some of them, or "start" or "never ready"."""
 
 
 class Wrecker:
@@ -35,7 +35,7 @@ class Wrecker:
         number = int(conversation.messages[0].text.split()[1])
         if conversation.turn == 2 and number < len(WRECKS):
             name = list(WRECKS)[number]
-            if self.only in ("", name):
+            if self.only in (name, "hanging" if name in HANGING else "ending"):
                 WRECKS[name]()
         return answer(conversation, k)
 
@@ -89,6 +89,7 @@ def breed():
         _thread.start_new_thread(forever, ())
 
 
+HANGING = ("hangs", "holds the interpreter")
 WRECKS = {
     "leaves": lambda: os._exit(3),
     "kills itself": lambda: os.kill(os.getpid(), signal.SIGKILL),
