@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         asked += config.getini("harness_check")
     if not asked:
         return
-    from harness.errors import HarnessError
+    from harness.errors import HarnessError, PluginError
 
     try:
         for spec in dict.fromkeys(asked):
@@ -62,7 +62,12 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
                 config.hook.pytest_collectreport(report=report)
                 items += report.result
     except HarnessError as error:
-        raise pytest.UsageError(f"--harness-check: {error}") from None
+        hint = (
+            "\n  a package's components are found once it is installed: pip install -e ."
+            if isinstance(error, PluginError)
+            else ""
+        )
+        raise pytest.UsageError(f"--harness-check: {error}{hint}") from None
 
 
 def _checks(session: pytest.Session, spec: str) -> Iterator[Check]:

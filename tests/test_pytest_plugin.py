@@ -108,6 +108,7 @@ def test_the_settings_may_ask_for_it(package: Path) -> None:
         ("echo loud", "option 'loud': write it as option name=value"),
         ("echo 'repeat=false", "No closing quotation; write NAME, or NAME option=value"),
         ("", "unknown component ''"),
+        ("harness-mine:echo", "once it is installed: pip install -e ."),
     ],
 )
 def test_what_cannot_be_checked_is_one_line(package: Path, spec: str, message: str) -> None:

@@ -27,6 +27,12 @@ CLAUSES = (
     Clause("documented", "its class says what it does", "Write a docstring; `harness show NAME` prints it", must=False),
     Clause("announced", "its descriptor and its class say the same", "Component(..., knowledge=...) repeats the class's level"),
     Clause(
+        "observes",
+        "its package isn't told what is hidden from it",
+        "Put observers into a package of their own: harness_dialogue_finished is told the targets of every dialogue",
+        must=False,
+    ),
+    Clause(
         "survives",
         "doesn't end the process that it runs in",
         "Raise an exception where it calls os._exit or abort; a crash in native code is a bug of that library",
@@ -73,6 +79,12 @@ def check_declaration(ledger: Ledger, registry: Registry, entry: Entry, given: M
             ledger.breach("announced", f"the descriptor says {component.knowledge}, the class {shown(level)}")
     elif component.knowledge is not None:
         ledger.breach("announced", f"a {entry.kind} has no knowledge level, the descriptor says {component.knowledge}")
+    if entry.kind in ("recommender", "simulator"):
+        ledger.tried("observes")
+        if any("harness_dialogue_finished" in p.hooks for p in registry.plugins if p.distribution == entry.distribution):
+            ledger.breach("observes", f"{entry.distribution} implements harness_dialogue_finished")
+    else:
+        ledger.skip("observes", "nothing is hidden from it")
     return cls, _options(ledger, registry, entry, given)
 
 

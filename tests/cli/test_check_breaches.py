@@ -23,6 +23,10 @@ ROGUES = {
                 yield Component(name, f"rogues.gang:{name.title()}", summary="up to no good", options=options)
 
         @hookimpl
+        def harness_dialogue_finished(record):
+            pass
+
+        @hookimpl
         def harness_metrics():
             yield Component("mood", "rogues.gang:Mood", summary="another number every day")
 
@@ -152,8 +156,10 @@ def test_what_only_shows_in_another_process(harness: Callable, name: str, clause
 def test_files_of_data_sets_are_named(harness: Callable, tmp_path: Path) -> None:
     ran = harness("check", "reader", "--json")
     assert ran.code == 0, "there may be reasons"
-    (warned,) = [f for f in json.loads(ran.out)["findings"] if f["state"] == "warned"]
-    assert warned["clause"] == "reads-no-data"
+    warnings = {f["clause"]: f for f in json.loads(ran.out)["findings"] if f["state"] == "warned"}
+    assert set(warnings) == {"observes", "reads-no-data"}
+    assert "rogues implements harness_dialogue_finished" in warnings["observes"]["what"]
+    warned = warnings["reads-no-data"]
     assert str(tmp_path / "data" / "films" / "test.jsonl") in warned["what"]
     assert "cinema" in warned["what"]
 

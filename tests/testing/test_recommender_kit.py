@@ -111,6 +111,11 @@ class Scored(Sound):
         return Recommendation(items, "Scored.", scores=tuple(float("nan") for _ in items))
 
 
+class Verbose(Sound):
+    def recommend(self, conversation: Any, k: int) -> Recommendation:
+        return Recommendation(super().recommend(conversation, k).items, "And another one. " * 2000)
+
+
 class Reads(Sound):
     """Needs somebody to have said something."""
 
@@ -268,6 +273,7 @@ def refuses_to_be_made() -> Any:
         (Silent, {"not-empty", "plays"}),
         (Plain, {"valid-answer", "plays"}),
         (Scored, {"valid-answer", "plays"}),
+        (Verbose, {"valid-answer", "plays"}),
         (Reads, {"no-exceptions", "plays", "prepares-untrained"}),
         (Formats, {"no-exceptions"}),
         (Counts, {"same-again"}),
