@@ -50,12 +50,15 @@ def reach(registry: Registry, isolation: Isolation, options: Mapping[str, Any], 
     if isolation.network:
         roots += map(Path, _NETWORK)
     allowed = _outermost(path.resolve() for path in roots if path.exists())
-    mine, theirs = _packages(), list(_datasets(registry))
-    kept = [path for path in theirs if not any(package.is_relative_to(path) for package in mine.values())]
-    uncovered = sorted({str(path) for path in theirs} - {str(path) for path in kept})
-    data_folders = [Path(os.environ["HARNESS_DATA"])] if os.environ.get("HARNESS_DATA") else []
+    mine = _packages()
+    places = [Path(os.environ["HARNESS_DATA"])] if os.environ.get("HARNESS_DATA") else []
+    theirs = [path.resolve() for path in (*_datasets(registry), *places, *_named(data)) if path.exists()]
+    # Where code that the recommender needs lies among the data, nothing can be kept away.
+    needed = [path.resolve() for path in (*mine.values(), Path(sysconfig.get_paths()["stdlib"]))]
+    kept = [path for path in theirs if not any(each.is_relative_to(path) for each in needed)]
+    uncovered = sorted(map(str, set(theirs) - set(kept)))
     copies = [folder / inside for folder in _package_folders(code) for inside in _inside(kept)]
-    denied = [path.resolve() for path in (*kept, *copies, *data_folders, *_named(data)) if path.exists()]
+    denied = [*kept, *(path.resolve() for path in copies if path.exists())]
     read: list[str] = []
     listed: list[str] = []
     for root in allowed:
@@ -130,6 +133,7 @@ def _package_folders(code: Iterable[Path]) -> Iterator[Path]:
 def _inside(paths: Iterable[Path]) -> set[Path]:
     """The same files as they lie below a folder of packages: another copy of a package may be installed."""
     tops = {name.partition("/")[0]: place for name, place in _packages().items()}
+    tops = {name: place.resolve() for name, place in tops.items()}
     return {Path(name) / path.relative_to(top) for path in paths for name, top in tops.items() if path.is_relative_to(top)}
 
 
