@@ -43,7 +43,8 @@ def _given(name: str, entries: list[Entry], pairs: Sequence[str], flag: str) -> 
     """The options that were said; "ndcg@10" says k=10."""
     given: dict[str, Any] = dict(parse_pairs(pairs, flag))
     if given and len(entries) > 1:
-        raise UsageError(f"{name!r} is a {' and a '.join(entry.kind for entry in entries)}: say which with --kind")
+        how = "with --kind" if flag == "--opt" else f"as in '{entries[0].kind} {name}'"
+        raise UsageError(f"{name!r} is a {' and a '.join(entry.kind for entry in entries)}: say which {how}")
     cut = name.partition("@")[2]
     if cut and entries[0].kind == "metric":
         if not cut.isdigit():

@@ -29,7 +29,10 @@ class Broken(Exception):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    what = "check an installed component against every clause of the protocol, one test each; 'NAME option=value' sets options"
+    what = (
+        "check an installed component against every clause of the protocol, one test each; 'NAME option=value' sets options, "
+    )
+    what += "'KIND NAME' chooses where a name has several kinds"
     group = parser.getgroup("harness", "conversational recommenders (crs-harness)")
     group.addoption("--harness-check", action="append", default=[], metavar="NAME", help=f"{what}. Any number of times.")
     parser.addini(
@@ -71,16 +74,19 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _checks(session: pytest.Session, spec: str) -> Iterator[Check]:
-    """One per kind that has a component of that name. Raises UsageError or PluginError."""
+    """One per kind that has a component of that name, or of the kind that is said. Raises UsageError or PluginError."""
     from harness.errors import UsageError
     from harness.lookup import chosen
-    from harness.registry import Registry
+    from harness.registry import KINDS, Registry
 
     try:
         name, *pairs = shlex.split(spec) or [""]
     except ValueError as error:
         raise UsageError(f"{spec!r}: {error}; write NAME, or NAME option=value") from None
-    for entry, given in chosen(Registry(), name, None, pairs, "option"):
+    kind = next((kind for kind in KINDS if kind == name and pairs and "=" not in pairs[0]), None)
+    if kind is not None:
+        name, *pairs = pairs
+    for entry, given in chosen(Registry(), name, kind, pairs, "option"):
         said = " ".join([f"{entry.kind} {name}", *pairs])
         yield Check.from_parent(session, name=said, nodeid=f"{WHERE}::{said}", entry=entry, given=given)
 

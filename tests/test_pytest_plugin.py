@@ -38,6 +38,7 @@ class Echo:
 @hookimpl
 def harness_recommenders():
     yield Component("echo", f"{__name__}:Echo", summary="says everything twice", options=f"{__name__}:Options")
+    yield Component("seconds", f"{__name__}:Echo", summary="has the name of a metric", options=f"{__name__}:Options")
 '''
 
 
@@ -84,6 +85,18 @@ def test_options_a_choice_of_clauses_and_warnings(package: Path) -> None:
     assert "-" not in next(line for line in ran.stdout.splitlines() if line.startswith("collected")), "pytest counts them too"
     assert "2 passed" in ran.stdout
     assert "had been turned down" in ran.stdout.partition("warnings summary")[2]
+
+
+def test_a_kind_where_several_have_the_name(package: Path) -> None:
+    listing = run(package, "--collect-only", "-q", "--harness-check", "seconds").stdout
+    assert {line.split("::")[1] for line in listing.splitlines() if "::summary" in line} == {
+        "recommender seconds",
+        "metric seconds",
+    }
+    listing = run(package, "--collect-only", "-q", "--harness-check", "metric seconds").stdout
+    assert {line.split("::")[1] for line in listing.splitlines() if "::summary" in line} == {"metric seconds"}
+    ambiguous = run(package, "--harness-check", "seconds repeat=false")
+    assert "say which as in" in ambiguous.stderr
 
 
 def test_the_settings_may_ask_for_it(package: Path) -> None:
