@@ -64,7 +64,7 @@ def command(
     from harness.cli.arguments import choice
     from harness.cli.output import line
     from harness.errors import UsageError
-    from harness.exchange.imported import Source, import_dialogues
+    from harness.exchange.importing import Source, import_dialogues
     from harness.experiment import slug
     from harness.registry import Registry
 

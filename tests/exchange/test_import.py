@@ -15,7 +15,7 @@ from harness.cli import main
 from harness.config import Choice
 from harness.errors import ConfigMismatch, DataError, UsageError
 from harness.exchange.export import export
-from harness.exchange.imported import Source, import_dialogues
+from harness.exchange.importing import Source, import_dialogues
 from harness.exchange.items import Linker, numbered
 from harness.leaderboard.prepare import About, prepare
 from harness.registry import Registry
