@@ -52,7 +52,7 @@ def confine(policy: dict[str, Any]) -> dict[str, str]:
         with contextlib.ExitStack() as failing:
             failing.enter_context(_noting(missing, "files"))
             if not landlock.version():
-                raise OSError("the kernel has no Landlock")
+                raise OSError("there is no Landlock: the kernel is too old, or a container forbids it")
             landlock.restrict(policy["read"], policy["list"], policy["write"], network=policy["network"])
         with contextlib.ExitStack() as failing:
             failing.enter_context(_noting(missing, "calls"))

@@ -184,6 +184,9 @@ class Process:
 
     def _status(self) -> str | None:
         """How it ended; None while it runs. It stays a zombie, so that its number can't be anybody else's."""
+        if not hasattr(os, "waitid"):  # macOS
+            code = self._popen.poll()
+            return None if code is None else f"its process ended with status {code}"
         try:
             found = os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:

@@ -224,9 +224,8 @@ class IsolatedRecommender(Elsewhere):
                 self._process = self._pump = None
 
     def _take(self, process: Process, message: messages.Answer) -> None:
-        if isinstance(message, messages.Closed):
-            if self._closed is not None:
-                self._closed.set()
+        if isinstance(message, messages.Closed) and self._closed is not None:
+            self._closed.set()
             return
         call = message.call if isinstance(message, messages.Asked) else getattr(message, "id", None)
         pending = self._pending.get(call) if isinstance(call, int) else None
