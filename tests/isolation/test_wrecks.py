@@ -35,6 +35,7 @@ HOW = {
     "breeds threads": ("exception", "it had more than 512 threads"),
     "exits": ("exception", "RuntimeError: SystemExit: 1"),
     "raises": ("exception", "ZeroDivisionError: division by zero"),
+    "answers unasked": ("exception", "it answered what it was not asked"),
 }
 
 
@@ -44,7 +45,7 @@ Played = tuple[dict[str, DialogueRecord], dict[str, DialogueRecord]]
 
 @pytest.fixture(scope="module")
 def wrecked(opened: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    """20 dialogues, 4 at a time, the first 14 of which do harm in their second turn. Beside them what an honest one plays."""
+    """20 dialogues, 4 at a time, the first 15 of which do harm in their second turn. Beside them what an honest one plays."""
     folder = tmp_path_factory.mktemp("wrecked")
     seeker = Seeker(lambda conversation, knowledge: Feedback("Not yet."))
     _, honest = play(folder / "honest", assembly(Plain(answer), seeker, count=20))

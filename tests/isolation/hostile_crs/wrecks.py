@@ -80,6 +80,14 @@ def flood():
         os.write(link, b"\0" * (1 << 16))
 
 
+def answer_what_nobody_asked():
+    from harness.isolation.messages import Row, frame
+
+    link = socket.socket(fileno=pipe())
+    while True:
+        link.sendall(frame(Row(1, 0, ("m1",), "Here!")) * 100)
+
+
 def breed():
     def forever():
         time.sleep(60)
@@ -105,4 +113,5 @@ WRECKS = {
     "breeds threads": breed,
     "exits": lambda: exit(1),
     "raises": lambda: 1 / 0,
+    "answers unasked": answer_what_nobody_asked,
 }
