@@ -116,8 +116,7 @@ async def play(
         jobs = _jobs(assembly, done, schedule_seed)
         left = len(assembly.scenarios) * config.trials - len(done)
         workers = [
-            asyncio.ensure_future(_worker(jobs, make, write, hosts))
-            for _ in range(max(1, min(config.transport.at_once, left)))
+            asyncio.ensure_future(_worker(jobs, make, write, hosts)) for _ in range(max(1, min(config.transport.at_once, left)))
         ]
         try:
             await asyncio.gather(*workers)

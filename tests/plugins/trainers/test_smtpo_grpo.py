@@ -297,7 +297,8 @@ def test_log_probabilities_and_their_gradient_are_trls(tokenizer: Any, tmp_path:
     assert not played.all()
     with torch.no_grad():
         once = trainer._get_per_token_logps_and_entropies(trainer.model, ids, attention, count)[0]
-    assert torch.allclose(once[played][there[played]], found[GRPOTrainer][0][played[:, None].expand_as(there)[there]], atol=1e-4)
+    theirs = found[GRPOTrainer][0][played[:, None].expand_as(there)[there]]
+    assert torch.allclose(once[played][there[played]], theirs, atol=1e-4)
     assert not once[~played].any(), "what was not played is not computed"
 
 
