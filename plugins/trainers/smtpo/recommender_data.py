@@ -95,7 +95,7 @@ def fresh(
     `curriculum` holds (share of the total until which, candidates): after the last one all candidates are shown.
     """
     made = 0
-    for chunk in itertools.count(first):
+    for chunk in itertools.count(first) if total else ():
         for state in rough_states(worlds(chunk), chunk, prompter.how.candidates, turns):
             if made >= total:
                 return

@@ -137,7 +137,7 @@ def sample(split: Split, count: int, seed: int) -> list[Scenario]:
 
 
 def _data(context: StageContext, settings: Settings, prompter: Prompter) -> tuple[Any, list[Example]]:
-    """(the stream of training examples, which can be read again; validation examples).
+    """(the stream of training examples, which can be read again; validation examples, of both sources in the same shares).
 
     What is played is played when the stream comes to it, and kept for a stage that goes on.
     """
@@ -153,10 +153,12 @@ def _data(context: StageContext, settings: Settings, prompter: Prompter) -> tupl
         if dealt < total:
             yield from _again(_played(context, settings, prompter, context.train), context.seed)
 
-    if dealt:
-        unseen = {**how, "curriculum": ()}
-        return stream, list(fresh(worlds, prompter, settings.teacher, total=settings.validation, first=0, **unseen))
-    return stream, _played(context, settings, prompter, context.validation)[: settings.validation]
+    # What is learned last must count in what the weights are chosen by: fresh worlds alone would prefer those from before.
+    of_fresh = round(settings.validation * dealt / total)
+    held_out = list(fresh(worlds, prompter, settings.teacher, total=of_fresh, first=0, **{**how, "curriculum": ()}))
+    if dealt < total:
+        held_out += _played(context, settings, prompter, context.validation)[: settings.validation - of_fresh]
+    return stream, held_out
 
 
 def _played(context: StageContext, settings: Settings, prompter: Prompter, split: Split) -> list[Example]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 
 from harness.api import Catalogue, Item, Split
 from harness.errors import DataError, HarnessError, UsageError
+from harness_plugins.datasets.cinema.fresh import fresh_split
+from harness_plugins.recommenders.smtpo.prompt import Prompter, Prompting
 from harness_plugins.smtpo.tiny import TinySettings, make_model, make_tokenizer
 from harness_plugins.trainers.smtpo import sft_stage
 from harness_plugins.trainers.smtpo.context import StageContext
@@ -133,6 +136,38 @@ def test_the_stage_tells_at_once_which_earlier_one_is_missing(simulator: Any, tm
     with_retriever = msgspec.structs.replace(context, done={"retriever": tmp_path}, simulator=None)
     with pytest.raises(UsageError, match="needs the artefact of stage simulator"):
         sft_stage.run(with_retriever, sft_stage.Settings(fresh=1.0), tmp_path / "out")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_weights_are_chosen_on_examples_of_every_source_that_is_learned_from(share: float, tmp_path: Path) -> None:
+    made = {name: [Example(f"{name} {n}", "yes") for n in range(9)] for name in ("train", "validation")}
+    for name, examples in made.items():
+        (tmp_path / f"played-{name}.json").write_bytes(msgspec.json.encode(examples))
+
+    class Worlds:
+        def split(self, name: str, given: dict[str, Any]) -> Split:
+            if not share:
+                raise UsageError("no fresh worlds are to be made")
+            return fresh_split(given["fresh"], given["users"])
+
+    splits = {name: Split(name, (), (), FILMS) for name in made}
+    context = StageContext(
+        stage="sft",
+        dataset="films",
+        work=tmp_path,
+        log_file=tmp_path / "log",
+        resources=Worlds(),
+        **splits,  # type: ignore[arg-type]
+    )
+    chosen = sft_stage.Settings(fresh=share, world=8, validation=4, lm=settings(steps=2, batch=4))
+    examples, held_out = sft_stage._data(context, chosen, Prompter(Prompting(), "film"))
+    dealt = int(4 * share)
+    assert len(held_out) == 4
+    assert held_out[dealt:] == made["validation"][: 4 - dealt]
+    assert all("[C20]" in each.prompt for each in held_out[:dealt])
+    stream = list(itertools.islice(examples(), 8))
+    assert all(each in made["train"] for each in stream[2 * dealt :])
+    assert not any(each in made["train"] for each in stream[: 2 * dealt])
 
 
 def test_muon_turns_a_gradient_into_a_nearly_orthogonal_step() -> None:
