@@ -51,7 +51,7 @@ def of_items(*baskets: Sequence[str]) -> list[TrainingDialogue]:
     return [dialogue(n, seeker("I like these", *basket)) for n, basket in enumerate(baskets)]
 
 
-ASKING = ("llm-zeroshot", "llm-rerank", "llm-embed", "http", "smtpo", "smtpo-retriever")
+ASKING = ("llm-zeroshot", "llm-rerank", "llm-embed", "http", "smtpo", "smtpo-retriever", "smtpo-search")
 """They ask a model or a server for each turn, or need a trained one."""
 
 
