@@ -31,6 +31,9 @@ class TinySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     width: Annotated[int, msgspec.Meta(ge=16, description="hidden size")] = 128
     layers: Annotated[int, msgspec.Meta(ge=1)] = 4
     heads: Annotated[int, msgspec.Meta(ge=1)] = 4
+    kv_heads: Annotated[
+        int, msgspec.Meta(ge=0, description="heads of keys and values, shared by groups of heads; 0: one per head")
+    ] = 0
     inner: Annotated[int, msgspec.Meta(ge=16, description="size of the feed-forward layer")] = 384
     context: Annotated[int, msgspec.Meta(ge=64, description="longest sequence, in tokens")] = 1024
     pieces: Annotated[int, msgspec.Meta(ge=300, description="word pieces beside attribute values and marks")] = 1500
@@ -95,7 +98,7 @@ def make_model(tokenizer: Any, settings: TinySettings, seed: int) -> Any:
         intermediate_size=settings.inner,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
-        num_key_value_heads=settings.heads,
+        num_key_value_heads=settings.kv_heads or settings.heads,
         max_position_embeddings=settings.context,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,

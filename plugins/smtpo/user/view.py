@@ -6,6 +6,7 @@ how often they are mentioned, and which go together (EASE). Nothing here has acc
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
@@ -75,6 +76,8 @@ class Viewer:
         # The same values and items are written again and again.
         self._plain = lru_cache(maxsize=_REMEMBERED)(_plain)
         self._card = lru_cache(maxsize=_REMEMBERED)(lambda row: self._spelled(_values(catalogue[row])))
+        counts = Counter(pair for item in catalogue for pair in set(_values(item)))
+        self._rarity = {pair: math.log((1 + len(catalogue)) / count) for pair, count in counts.items()}
         self._ease: Ease | None = None
         self._popularity: list[str] = []
         if training:
@@ -157,9 +160,10 @@ class Viewer:
         return str(sum(affinity[row] >= edge for edge in self._edges))
 
     def _summary(self, items: Iterable[Item]) -> str:
-        """The values that most of some items carry, equally frequent ones in order of appearance."""
+        """The values that several of some items share, the more of them and the rarer in the catalogue the earlier; then others
+        in order of appearance."""
         carried = Counter(pair for item in items for pair in _values(item))
-        most = sorted(carried.items(), key=lambda entry: -entry[1])[:_SUMMARY]
+        most = sorted(carried.items(), key=lambda entry: -(entry[1] - 1) * self._rarity[entry[0]])[:_SUMMARY]
         return " ".join(self._plain(value) for (_, value), _ in most)
 
     def _spelled(self, values: Iterable[tuple[str, str]]) -> str:

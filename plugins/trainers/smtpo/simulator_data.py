@@ -35,8 +35,9 @@ FOLDS: Final = 2
 POOL: Final = 50
 """Items of a recommender's list that lists are drawn from."""
 _LIKED, _DISLIKED = 5, 2
-_COMMON: Final = 0.02
-"""Share of the catalogue from which on a value is common enough to be guessed."""
+_TELLING: Final = 0.25
+"""Share of the catalogue up to which a value tells items apart. [measured] with all values allowed a greedy model says the most
+frequent one of any item, whoever it speaks for."""
 
 Pair = tuple[str, str]
 """Facet and value."""
@@ -54,12 +55,12 @@ class Moment(msgspec.Struct, frozen=True):
     pool: tuple[Item, ...]
 
 
-class Common:
-    """The values that many items carry: one can guess them without being told."""
+class Telling:
+    """The values that tell items apart: not those that any item is likely to carry."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         counts = Counter(pair for item in catalogue for pair in pairs(item))
-        self.values = frozenset(pair for pair, count in counts.items() if count >= max(2, _COMMON * len(catalogue)))
+        self.values = frozenset(pair for pair, count in counts.items() if count <= max(1, _TELLING * len(catalogue)))
 
 
 def pairs(item: Item) -> list[Pair]:
@@ -67,22 +68,24 @@ def pairs(item: Item) -> list[Pair]:
     return [(facet, value) for facet, held in item.attributes.items() for value in held]
 
 
-def align(view: View, target: Item, common: Common) -> Alignment:
-    """What somebody who knows the target would say of the list, by rule.
+def align(view: View, target: Item, telling: Telling, catalogue: Catalogue) -> Alignment:
+    """What somebody who knows the target would say of the list as far as the dialogue bears it out, by rule.
 
-    liked: the target's values, those that the seeker has stated first, then common ones (a value that few items carry and
-    nobody has stated can't be guessed). disliked: unwanted values that the target lacks, then common values of at least half of
-    the list that it lacks. matched, missing: liked values that some shown item carries, and that none does.
+    A value that nothing in the dialogue points to can't be inferred by a model that knows no target: learning to say it would
+    be learning to make something up. Hence liked: the target's values that the seeker has stated, then telling ones that items
+    carry which the seeker likes, most of them first. disliked: unwanted values that the target lacks, then telling values of at
+    least half of the list that it lacks. matched, missing: liked values that some shown item carries, and that none does.
     """
     own = dict.fromkeys(pairs(target))
     stated = [(s.facet, s.value) for s in view.wants]
-    liked = [p for p in stated if p in own]
-    liked += [p for p in own if p in common.values and p not in liked]
+    liked = [p for p in dict.fromkeys(stated) if p in own]
+    alike = Counter(p for row in view.liked for p in pairs(catalogue[row]))
+    liked += sorted((p for p in own if p in alike and p in telling.values and p not in liked), key=lambda p: -alike[p])
     carried = Counter(p for item in view.shown for p in pairs(item))
     disliked = [(s.facet, s.value) for s in view.unwanted if (s.facet, s.value) not in own]
     disliked += [
         p for p, count in sorted(carried.items(), key=lambda entry: -entry[1])
-        if 2 * count >= len(view.shown) and p in common.values and p not in own and p not in disliked
+        if 2 * count >= len(view.shown) and p in telling.values and p not in own and p not in disliked
     ]  # fmt: skip
     liked = liked[:_LIKED]
     return Alignment(
@@ -109,7 +112,7 @@ class Moments:
         self, catalogue: Catalogue, training: Sequence[TrainingDialogue], seed: int, *, crossed: bool, rounds: int = 3
     ) -> None:
         """`crossed`: learn what a scenario's dialogue is judged by from the other fold; for scenarios of the train split."""
-        self.catalogue, self.reader, self.common = catalogue, Reader(catalogue), Common(catalogue)
+        self.catalogue, self.reader, self.telling = catalogue, Reader(catalogue), Telling(catalogue)
         self._seed, self._rounds, self._crossed = seed, rounds, crossed
         self._noun, self._index = noun_of(catalogue), AttributeIndex(catalogue)
         folds = [[d for d in training if fold_of(d.id) != fold] for fold in range(FOLDS)] if crossed else [list(training)]
@@ -142,7 +145,7 @@ class Moments:
             view = viewer.view(Conversation(tuple(messages), turn))
             # What has been said rides in the view as the reader finds it; here it is known exactly.
             view = msgspec.structs.replace(view, said=tuple(said))
-            alignment = align(view, target, self.common)
+            alignment = align(view, target, self.telling, self.catalogue)
             reply, statements = feedback_text(rng, view, target, alignment, self._noun)
             yield Moment(scenario.id, turn, view, target, alignment, reply, tuple(pool))
             said += statements
@@ -157,7 +160,7 @@ class Moments:
         conversation, reply = found
         viewer, _ = self.part(scenario)
         view = viewer.view(conversation)
-        alignment = align(view, moment.target, self.common)
+        alignment = align(view, moment.target, self.telling, self.catalogue)
         return msgspec.structs.replace(moment, view=view, alignment=alignment, reply=reply)
 
     def pool(self, hybrid: Hybrid, scenario: Scenario) -> list[Item]:

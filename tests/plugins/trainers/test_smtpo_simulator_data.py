@@ -23,7 +23,7 @@ from harness_plugins.smtpo.user.decision import Decision
 from harness_plugins.smtpo.user.view import View
 from harness_plugins.trainers.smtpo import simulator_calibration as calibration
 from harness_plugins.trainers.smtpo.simulator_calibration import Judged
-from harness_plugins.trainers.smtpo.simulator_data import Common, Moments, align, fold_of, pairs
+from harness_plugins.trainers.smtpo.simulator_data import Moments, Telling, align, fold_of, pairs
 from harness_plugins.trainers.smtpo.simulator_examples import Examples, Mixture
 from harness_plugins.trainers.smtpo.simulator_quality import _attributes
 from harness_plugins.trainers.smtpo.simulator_replies import real_reply, taught
@@ -44,6 +44,7 @@ def film(number: int) -> Item:
 
 
 FILMS = Catalogue([film(n) for n in range(60)])
+WIDE = Catalogue([*FILMS, *(Item(f"w{n}", f"Loud Candle {n}", attributes={"decade": ("1980s",)}) for n in range(90))])
 PROMPT = prompting.load("harness_plugins.smtpo.user", "smtpo-tiny.v1")
 
 
@@ -66,10 +67,12 @@ def moments(crossed: bool = True) -> Moments:
 MADE = moments()
 
 
-def seen(wants: tuple[Any, ...] = (), unwanted: tuple[Any, ...] = (), shown: tuple[int, ...] = ()) -> View:
+def seen(
+    wants: tuple[Any, ...] = (), unwanted: tuple[Any, ...] = (), shown: tuple[int, ...] = (), liked: tuple[int, ...] = ()
+) -> View:
     said = tuple(Statement(f, v) for f, v in wants)
     against = tuple(Statement(f, v, -1) for f, v in unwanted)
-    return View(None, said, against, (), (), (), (), tuple(FILMS[n] for n in shown), None)  # type: ignore[arg-type]
+    return View(None, said, against, (), (), liked, (), tuple(FILMS[n] for n in shown), None)  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------------------- labels
@@ -77,19 +80,27 @@ def seen(wants: tuple[Any, ...] = (), unwanted: tuple[Any, ...] = (), shown: tup
 
 def test_alignment_is_read_off_the_cards() -> None:
     # The target: horror crime, Cy Lane, 1980s. Shown: horror, Ana Sol, 1980s; comedy horror, Bo Reed, 1990s; and the same
-    # genres by Cy Lane, 1990s.
+    # genres by Cy Lane, 1990s. Liked: horror comedy by Cy Lane, and horror drama by Ana Sol, both of the 1980s.
     target, shown = FILMS[8], (0, 1, 17)
     assert pairs(target)[:2] == [("genre", "horror"), ("genre", "crime")]
     view = seen(
-        wants=(("director", "Bo Reed"), ("genre", "crime")), unwanted=(("genre", "drama"), ("genre", "horror")), shown=shown
+        wants=(("director", "Bo Reed"), ("genre", "crime")),
+        unwanted=(("genre", "drama"), ("genre", "horror")),
+        shown=shown,
+        liked=(20, 12),
     )
-    found = align(view, target, Common(FILMS))
-    # Stated first; the star is nobody's to guess; Bo Reed was said and is not true of the target.
-    assert found.liked == ("crime", "horror", "Cy Lane", "1980s")
+    found = align(view, target, Telling(WIDE), WIDE)
+    # Stated first, then what liked films carry, horror twice. Four films in five are of the 1980s, which tells nothing; nothing
+    # points to the star; Bo Reed was said and is not true of the target.
+    assert found.liked == ("crime", "horror", "Cy Lane")
     # Horror is unwanted, but true of the target. Comedy is on two of three cards, before the 1990s, which are one too many.
     assert found.disliked == ("drama", "comedy")
-    assert found.matched == ("horror", "Cy Lane", "1980s")
+    assert found.matched == ("horror", "Cy Lane")
     assert found.missing == ("crime",)
+
+
+def test_alignment_says_nothing_that_the_dialogue_does_not_bear_out() -> None:
+    assert align(seen(shown=(0, 1, 17)), FILMS[8], Telling(WIDE), WIDE).liked == ()
 
 
 def test_moments_are_the_same_each_time_and_other_ones_in_another_pass() -> None:
