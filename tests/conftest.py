@@ -1,7 +1,18 @@
 """Settings of all tests."""
 
+import gc
+
+import pytest
 from hypothesis import settings
 
 # A busy machine is no failure: hypothesis shall not time its examples.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_heap() -> None:
+    """The garbage collector walks only what this module's tests make. A million objects of torch and its like are in this
+    process, and every examination of a component collects twice, which would take seconds each time."""
+    gc.collect()
+    gc.freeze()

@@ -57,15 +57,6 @@ def check(make: Any, **how: Any) -> Report:
 # -------------------------------------------------------------------------------------------------------------- the barrier
 
 
-@pytest.fixture
-def small_heap() -> Iterator[None]:
-    """The collector lists what comes from now on alone: what other tests have left takes minutes to walk through."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def pried() -> Iterator[Any]:
     """Every scenario that is being played: the runner's own objects, found by the garbage collector's list."""
     for thing in gc.get_objects():
@@ -111,7 +102,6 @@ class KnowsTheLikes(Clairvoyant):
         return Feedback("No.")
 
 
-@pytest.mark.usefixtures("small_heap")
 @pytest.mark.parametrize("make", [Pries, PriesAsync, Clairvoyant, KnowsTheLikes])
 def test_a_look_at_the_runners_objects_shows(make: Any) -> None:
     report = check(make)
