@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -113,9 +114,21 @@ def resolve(registry: Registry, kind: Kind, choice: Choice) -> Part:
     return Part(entry, options.build(registry, entry, choice.options), registry.load(entry))
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hardly anything of what is read becomes garbage; looking for it again and again took as long as the reading."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def load_split(part: Part, dataset: Any, split: str) -> Split:
     """One split of a data set, checked. Raises DataError, or PluginError with the culprit's name."""
-    with blaming(part.entry, f"failed to load its {split} split"):
+    with blaming(part.entry, f"failed to load its {split} split"), _uncollected():
         loaded = dataset.load(split)
     if not isinstance(loaded, Split):
         raise PluginError(f"dataset {part.entry.name!r}: load() returned {type(loaded).__name__}, not a harness.Split")

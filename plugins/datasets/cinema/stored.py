@@ -203,7 +203,7 @@ class Cutter:
         )
 
     def _named(self, films: Sequence[int]) -> tuple[str, ...]:
-        return tuple([self._ids[film] for film in films])
+        return tuple([self._ids[film] for film in films]) if films else ()  # most lines name none
 
     def _spell(self, said: Sequence[Said]) -> Told:
         return [(one.facet, self._values[one.facet][one.value], one.polarity) for one in said]
