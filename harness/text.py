@@ -30,6 +30,8 @@ _NEGATION = re.compile(
     r"|wouldn['’]?t|couldn['’]?t|not into|fan of neither)\b",
     re.IGNORECASE,
 )
+# Part of every cue above, in ASCII and lower case: a quick look that spares most texts the search for whole cues.
+_CUE_HINT = re.compile(r"n(?:o|ever|either|'?t)|without|hate|dislike|avoid|tired of|sick of|less|skip")
 # Double negatives and idioms that ask for more of the same.
 _AFFIRM = re.compile(
     r"\b(?:don['’]?t mind|can['’]?t (?:get enough|go wrong)|not only|no problem|why not|never (?:tire|get tired) of"
@@ -84,15 +86,21 @@ def normalise(text: str) -> str:
     return " ".join(words(text))
 
 
+def may_negate(text: str) -> bool:
+    """False only for a text without a negation cue."""
+    return not text.isascii() or _CUE_HINT.search(text.lower()) is not None
+
+
 def polarity_spans(text: str) -> Iterator[tuple[int, int, Literal[1, -1]]]:
     """Cut a text into (start, end, polarity) spans, in order: -1 from the first negation cue of a clause to the clause's end.
 
     The cue itself lies in the negative span. The same heuristic that gives attribute statements their polarity.
     """
     cuts = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
+    negations = may_negate(text)
     for start, end in itertools.pairwise(cuts):
         clause = text[start:end]
-        cue = _NEGATION.search(clause)
+        cue = _NEGATION.search(clause) if negations else None
         if cue is not None and _AFFIRM.search(clause) is not None:
             # Blanks instead of a removal keep the offsets.
             cue = _NEGATION.search(_AFFIRM.sub(lambda m: " " * len(m.group()), clause))

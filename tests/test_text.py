@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import Item, Statement
-from harness.text import AttributeIndex, PhraseIndex, fold, normalise, tokenise, words
+from harness.text import AttributeIndex, PhraseIndex, fold, normalise, polarity_spans, tokenise, words
 
 
 @pytest.mark.parametrize(
@@ -158,3 +158,16 @@ def test_facets_limit_the_search() -> None:
 def test_a_name_may_stand_under_two_facets() -> None:
     both = AttributeIndex([Item("1", "A", attributes={"director": ("Orson Welles",), "star": ("Orson Welles",)})])
     assert {s.facet for s in both.statements("Orson Welles")} == {"director", "star"}
+
+
+@pytest.mark.parametrize(
+    "cue",
+    "not,No,never,without,HATE,hates,hated,dislike,avoid,tired of,sick of,enough,nothing,nor,less,skip,can't stand,cannot stand,"
+    "don't,dont,doesn\u2019t,didnt,isn't,aren't,wasn\u2019t,rather not,cant,won't,wouldn't,couldn't,not into,fan of neither,"
+    "\u017fkip".split(","),  # the old long s is an s to whoever ignores case
+)
+def test_every_cue_negates_its_clause_from_there_on(cue: str) -> None:
+    text = f"Comedies. I am {cue} horror. Westerns!"
+    spans = [(text[start:end], polarity) for start, end, polarity in polarity_spans(text)]
+    assert "".join(span for span, _ in spans) == text
+    assert [span for span, polarity in spans if polarity < 0] == [text[text.index(cue) : text.index(" Westerns")]]

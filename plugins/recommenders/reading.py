@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from harness.api import Catalogue, Conversation, Item, Message, Statement
-from harness.text import AttributeIndex, Match, PhraseIndex, polarity_spans, words
+from harness.text import AttributeIndex, Match, PhraseIndex, may_negate, polarity_spans, words
 
 from .evidence import evidence, known_rows
 
@@ -62,8 +62,10 @@ class Reader:
             pieces += (text[at : match.start], " " * (match.end - match.start))
             at = match.end
         blanked = "".join((*pieces, text[at:]))
-        said: tuple[list[str], list[str]] = ([], [])
         signs = dict.fromkeys(linked, 1)
+        if "'" not in text and text.isascii() and not may_negate(blanked):  # most texts; a word with an apostrophe may be cut
+            return Reading(tuple(words(text)), (), tuple(signs.items()), blanked)
+        said: tuple[list[str], list[str]] = ([], [])
         ahead = deque(titles)
         for start, end, polarity in polarity_spans(blanked):
             said[polarity < 0].extend(words(text[start:end]))
