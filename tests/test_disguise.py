@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.api import Item
@@ -76,6 +76,7 @@ def test_ordinary_texts_hold_no_disguise(text: str) -> None:
 )
 @settings(deadline=None)
 def test_any_spelled_out_title_is_withheld(title: str, separator: str, before: str) -> None:
+    assume(title.lower() not in before.lower())  # "mean" would be withheld there too
     gate = LeakGate([Item("x", title)])
     gated = gate.check(f"{before}{separator.join(title)} please", hidden=["x"])
     assert gated.leaks == ("x",)

@@ -43,14 +43,17 @@ class Prober:
 
 def interpreter(places):
     hidden = (Scenario, Need, Knowledge, Split, DialogueRecord, Feedback)
-    objects = [type(each).__name__ for each in gc.get_objects() if isinstance(each, hidden)]
+    tracked = gc.get_objects()
+    # The collector tracks no texts, and no object that holds nothing but texts; what holds those is tracked.
+    beside = [each for holder in tracked for each in gc.get_referents(holder) if not gc.is_tracked(each)]
+    objects = [type(each).__name__ for each in (*tracked, *beside) if isinstance(each, hidden)]
     frames = list(sys._current_frames().values())
     while frames:
         frame = frames.pop()
         objects += [name for name, value in frame.f_locals.items() if isinstance(value, hidden)]
         frames += [frame.f_back] if frame.f_back else []
-    # Texts aren't tracked by the collector, what holds them is.
-    texts = {each for holder in gc.get_objects() for each in gc.get_referents(holder) if type(each) is str}
+    texts = {each for each in beside if type(each) is str}
+    texts.update(each for holder in beside for each in gc.get_referents(holder) if type(each) is str)
     return objects, "hello 0" in texts, [text for text in texts if text[::-1] in (places["tes"], places["ecruos"])]
 
 
