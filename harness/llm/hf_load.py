@@ -41,7 +41,8 @@ class HfOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         bool, msgspec.Meta(description="keep what was computed for up to max_batch_tokens tokens of earlier prompts")
     ] = True
     threads: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="CPU threads; none: as torch chooses")
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="CPU threads; none: one for models under 20 million parameters, else as torch chooses"),
     ] = None
     exact: Annotated[
         bool,

@@ -34,37 +34,56 @@ def score(loaded: Loaded, questions: Sequence[Question], *, max_batch_tokens: in
     if not bool(torch.isfinite(first.amax())):
         raise LlmError("its logits are no numbers: the weights are broken, or the number format overflows (try dtype=float32)")
     totals = [[float(first[n, c[0]]) if c else 0.0 for c in continuations] for n, (_, continuations) in enumerate(questions)]
-    longer = [(n, k, c) for n, (_, continuations) in enumerate(questions) for k, c in enumerate(continuations) if len(c) > 1]
-    for rows in _chunks(longer, width, first.shape[1], max_batch_tokens):
-        values = _rest(loaded, cache, [(len(prompts[n]), n, c) for n, _, c in rows])
-        for (n, k, _), value in zip(rows, values, strict=True):
-            totals[n][k] += value
+    # Answers to one question often differ in their last token alone ("... Yes", "... No"): what comes before is computed once.
+    heads: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for n, (_, continuations) in enumerate(questions):
+        for k, said in enumerate(continuations):
+            if len(said) > 1:
+                heads.setdefault((n, *said[:-1]), []).append((k, said[-1]))
+    for rows in _chunks(list(heads), width, first.shape[1], max_batch_tokens):
+        values = _rest(loaded, cache, [(len(prompts[n]), n, head) for n, *head in rows], [heads[row] for row in rows])
+        for row, found in zip(rows, values, strict=True):
+            for (k, _), value in zip(heads[row], found, strict=True):
+                totals[row[0]][k] += value
     return totals
 
 
-def _rest(loaded: Loaded, cache: Any, rows: Sequence[tuple[int, int, list[int]]]) -> list[float]:
-    """Log-probability of each continuation after its first token; rows are (prompt's length, its row in the cache, ids)."""
+def _rest(
+    loaded: Loaded,
+    cache: Any,
+    rows: Sequence[tuple[int, int, list[int]]],
+    ends: Sequence[Sequence[tuple[int, int]]],
+) -> list[list[float]]:
+    """Log-probability of what comes after each row's first token, with each of its ends (whose second part is the token).
+
+    A row is (prompt's length, its row in the cache, ids).
+    """
     device = loaded.device
     lengths = [length for length, _, _ in rows]
-    width, columns = max(lengths), max(len(c) for _, _, c in rows) - 1
+    width, columns = max(lengths), max(len(head) for _, _, head in rows)
     held = hf_cache.join([hf_cache.Part(cache, [n for _, n, _ in rows])], width)
-    fed = torch.tensor([c[:-1] + [0] * (columns + 1 - len(c)) for _, _, c in rows], device=device)
-    told = torch.tensor([c[1:] + [0] * (columns + 1 - len(c)) for _, _, c in rows], device=device)
-    real = torch.tensor([[True] * (len(c) - 1) + [False] * (columns + 1 - len(c)) for _, _, c in rows], device=device)
+    fed = torch.tensor([head + [0] * (columns - len(head)) for _, _, head in rows], device=device)
+    told = torch.tensor([head[1:] + [0] * (columns + 1 - len(head)) for _, _, head in rows], device=device)
+    real = torch.tensor([[True] * len(head) + [False] * (columns - len(head)) for _, _, head in rows], device=device)
     mask = torch.cat([hf_cache.mask(lengths, width, device), real], dim=1)
     positions = torch.tensor(lengths, device=device)[:, None] + torch.arange(columns, device=device)
     logits = hf_cache.logits(loaded, fed, mask, positions, held, last=columns)
-    chosen = logits.gather(-1, told[..., None])[..., 0] - logits.logsumexp(-1)
-    return (chosen * real).sum(-1).tolist()  # type: ignore[no-any-return]
+    norms = logits.logsumexp(-1)
+    last = real.sum(-1) - 1
+    inner = real & (torch.arange(columns, device=device) < last[:, None])
+    before = ((logits.gather(-1, told[..., None])[..., 0] - norms) * inner).sum(-1).tolist()
+    found = []
+    for n, (total, place) in enumerate(zip(before, last.tolist(), strict=True)):
+        tokens = torch.tensor([token for _, token in ends[n]], device=device)
+        found.append([total + value for value in (logits[n, place, tokens] - norms[n, place]).tolist()])
+    return found
 
 
-def _chunks(
-    rows: Sequence[tuple[int, int, list[int]]], width: int, vocabulary: int, most: int
-) -> Iterator[list[tuple[int, int, list[int]]]]:
+def _chunks(rows: Sequence[tuple[int, ...]], width: int, vocabulary: int, most: int) -> Iterator[list[tuple[int, ...]]]:
     """Rows that fit into memory together, of similar length."""
-    chunk: list[tuple[int, int, list[int]]] = []
-    for row in sorted(rows, key=lambda r: len(r[2]), reverse=True):
-        longest, count = len(chunk[0][2]) if chunk else 0, len(chunk) + 1
+    chunk: list[tuple[int, ...]] = []
+    for row in sorted(rows, key=len, reverse=True):
+        longest, count = len(chunk[0]) if chunk else 0, len(chunk) + 1
         if chunk and (count * (width + longest) > most or count * longest * vocabulary > LOGITS):
             yield chunk
             chunk = []

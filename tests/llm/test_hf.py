@@ -202,7 +202,8 @@ def test_usage_counts_tokens(tiny_folder):
 def test_scores_are_the_sums_of_log_probabilities(tiny_folder):
     """Against one plain forward pass for each continuation."""
     messages = (ChatMessage("user", "a film"),)
-    texts = ["I", "I love robots", " yes", "no thanks, something else please", "", "I love"]
+    # Some differ in their last token alone, some begin as others end.
+    texts = ["I", "I love robots", " yes", "no thanks, something else please", "", "I love", "I love films", "I love robots"]
     tokenizer, weights = AutoTokenizer.from_pretrained(tiny_folder), AutoModelForCausalLM.from_pretrained(tiny_folder)
     prompt = tokenizer.encode("<|start|>user\na film<|end|>\n<|start|>assistant\n")
 
