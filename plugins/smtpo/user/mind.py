@@ -66,8 +66,10 @@ class Mind:
         return [yes - no for yes, no in zip(scores[::2], scores[1::2], strict=True)]
 
     async def align(self, view: View) -> alignment.Alignment:
-        """Raises ComponentFault "empty", or "malformed" for an answer of another form."""
-        return alignment.parse(await self._llm.chat(self._request(view, "align", "", 0.0, alignment.schema())))
+        """Without values that nothing in the view points to. Raises ComponentFault "empty", or "malformed" for an answer of
+        another form."""
+        completion = await self._llm.chat(self._request(view, "align", "", 0.0, alignment.schema()))
+        return self._viewer.borne_out(view, alignment.parse(completion))
 
     async def feedback(self, view: View, plan: str) -> str:
         """What the seeker says. Raises ComponentFault "empty"."""

@@ -25,6 +25,7 @@ from ...recommenders.reading import Reader
 from ...recommenders.topk import Scores
 from ...recommenders.training import mention_counts
 from ..cards import stated
+from .alignment import Alignment
 
 STATE: Final = frozenset(
     "noun dialogue shown turn turns wants unwanted earlier liked disliked summary has lacks said plan".split()
@@ -32,6 +33,9 @@ STATE: Final = frozenset(
 """Placeholders that tell of the dialogue and the list."""
 ITEM: Final = frozenset("item card match misses clash alike affinity popularity".split())
 """Placeholders that tell of one item in the light of the dialogue."""
+SHARED: Final = 2
+"""Liked items that carry a value which is taken for a taste. [measured] what only one carries is the target's in one of five
+cases."""
 _SUMMARY: Final = 6
 """Values that a summary of several items names."""
 _LONGEST: Final = 60
@@ -148,6 +152,28 @@ class Viewer:
             "popularity": lambda: self._popularity[row] if self._popularity else "?",
         }
         return {name: way() for name, way in ways.items() if name in names}
+
+    def borne_out(self, view: View, alignment: Alignment) -> Alignment:
+        """Without what nothing points to: liked values are stated or carried by several liked items, disliked ones turned down
+        or carried by a disliked or a shown item. A small model makes others up, and is hardly ever right then."""
+        wanted = {_plain(s.value).casefold() for s in (*view.wants, *view.earlier) if s.polarity > 0}
+        wanted |= self._carried_by((self.catalogue[row] for row in view.liked), SHARED)
+        unwanted = {_plain(s.value).casefold() for s in (*view.unwanted, *view.earlier) if s.polarity < 0}
+        unwanted |= self._carried_by((*(self.catalogue[row] for row in view.disliked), *view.shown))
+
+        def kept(values: Iterable[str], among: Collection[str]) -> tuple[str, ...]:
+            return tuple(value for value in dict.fromkeys(values) if _plain(value).casefold() in among)
+
+        return Alignment(
+            liked=kept(alignment.liked, wanted),
+            disliked=kept(alignment.disliked, unwanted),
+            matched=kept(alignment.matched, wanted),
+            missing=kept(alignment.missing, wanted),
+        )
+
+    def _carried_by(self, items: Iterable[Item], least: int = 1) -> set[str]:
+        carried = Counter(value for item in items for value in {_plain(value).casefold() for _, value in _values(item)})
+        return {value for value, count in carried.items() if count >= least}
 
     def _alike(self, view: View, own: Collection[tuple[str, str]]) -> str:
         """The facets that an item shares with liked ones, each once per shared value, three times at most."""

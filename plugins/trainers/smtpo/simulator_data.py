@@ -27,7 +27,7 @@ from ...recommenders.hybrid import Hybrid
 from ...recommenders.hybrid import Options as HybridOptions
 from ...recommenders.reading import Reader
 from ...smtpo.user.alignment import Alignment
-from ...smtpo.user.view import View, Viewer
+from ...smtpo.user.view import SHARED, View, Viewer
 from .simulator_replies import real_reply, tells
 from .simulator_wording import feedback_text
 
@@ -72,15 +72,15 @@ def align(view: View, target: Item, telling: Telling, catalogue: Catalogue) -> A
     """What somebody who knows the target would say of the list as far as the dialogue bears it out, by rule.
 
     A value that nothing in the dialogue points to can't be inferred by a model that knows no target: learning to say it would
-    be learning to make something up. Hence liked: the target's values that the seeker has stated, then telling ones that items
-    carry which the seeker likes, most of them first. disliked: unwanted values that the target lacks, then telling values of at
+    be learning to make something up. Hence liked: the target's values that the seeker has stated, then telling ones that
+    several liked items carry, most of them first. disliked: unwanted values that the target lacks, then telling values of at
     least half of the list that it lacks. matched, missing: liked values that some shown item carries, and that none does.
     """
     own = dict.fromkeys(pairs(target))
     stated = [(s.facet, s.value) for s in view.wants]
     liked = [p for p in dict.fromkeys(stated) if p in own]
     alike = Counter(p for row in view.liked for p in pairs(catalogue[row]))
-    liked += sorted((p for p in own if p in alike and p in telling.values and p not in liked), key=lambda p: -alike[p])
+    liked += sorted((p for p in own if alike[p] >= SHARED and p in telling.values and p not in liked), key=lambda p: -alike[p])
     carried = Counter(p for item in view.shown for p in pairs(item))
     disliked = [(s.facet, s.value) for s in view.unwanted if (s.facet, s.value) not in own]
     disliked += [

@@ -23,7 +23,7 @@ from .simulator_replies import Key
 Task = Literal["feedback", "alignment", "target"]
 TASKS: Final[tuple[Task, ...]] = ("feedback", "alignment", "target")
 _BUFFER: Final = 512
-_PLANLESS: Final = 0.25
+_PLANLESS: Final = 0.1
 """Share of the feedback examples without notes, so that the reply can be had without the alignment."""
 
 Replies = Literal["grammar", "real", "teacher"]

@@ -80,14 +80,14 @@ def seen(
 
 def test_alignment_is_read_off_the_cards() -> None:
     # The target: horror crime, Cy Lane, 1980s. Shown: horror, Ana Sol, 1980s; comedy horror, Bo Reed, 1990s; and the same
-    # genres by Cy Lane, 1990s. Liked: horror comedy by Cy Lane, and horror drama by Ana Sol, both of the 1980s.
+    # genres by Cy Lane, 1990s. Liked: horror comedy by Cy Lane, horror drama by Ana Sol, and horror crime by Cy Lane (f56).
     target, shown = FILMS[8], (0, 1, 17)
     assert pairs(target)[:2] == [("genre", "horror"), ("genre", "crime")]
     view = seen(
         wants=(("director", "Bo Reed"), ("genre", "crime")),
         unwanted=(("genre", "drama"), ("genre", "horror")),
         shown=shown,
-        liked=(20, 12),
+        liked=(20, 12, 56),
     )
     found = align(view, target, Telling(WIDE), WIDE)
     # Stated first, then what liked films carry, horror twice. Four films in five are of the 1980s, which tells nothing; nothing
