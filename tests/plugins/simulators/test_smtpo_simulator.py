@@ -184,6 +184,26 @@ def test_the_alignment_becomes_the_notes_of_the_reply(tmp_path: Path) -> None:
     assert len(model.requests) == 1
 
 
+def test_what_nothing_points_to_is_left_out_of_the_notes(tmp_path: Path) -> None:
+    # Horror is stated; of the liked film alone comes its genre, which is no taste yet; nobody has spoken of Animation.
+    made_up = json.dumps(
+        {"liked": ["Horror", "Crime"], "disliked": ["Comedy"], "matched": ["Horror", "Animation"], "missing": ["Crime"]}
+    )
+    model = Judges({}, made_up, SAID)
+    answer(seeker(tmp_path, model), conversation("f1", context=ASKS_HORROR))
+    assert "<plan> matched Horror; not Comedy <reply>" in prompt_of(model.requests[1])
+
+
+def test_an_alignment_of_another_form_is_drawn_anew(tmp_path: Path) -> None:
+    model = Judges({}, '{"liked":[" you', ALIGNED, SAID)
+    assert answer(seeker(tmp_path, model), conversation("f1", context=ASKS_HORROR)).text == SAID
+    first, second, reply = model.requests
+    assert prompt_of(first) == prompt_of(second)
+    assert (first.temperature, second.temperature) == (0.0, 0.7)
+    assert first.seed != second.seed
+    assert "<plan> matched Horror <reply>" in prompt_of(reply)
+
+
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
