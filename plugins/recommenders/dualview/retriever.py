@@ -109,6 +109,9 @@ class Retriever:
     def vector(self, conversation: Conversation) -> NDArray[np.float32]:
         """The conversation's vector, of length 1."""
         batch = collate([self._featuriser.conversation(conversation)])
+        if self._encoder is None and torch.get_num_threads() > 1:
+            # [measured] Sharing so little among threads made a run with two language models 1.6 times as long.
+            torch.set_num_threads(1)
         with torch.inference_mode():
             outside = None if self._encoder is None else torch.from_numpy(self._encoder([conversation_text(conversation)]))
             e = self._model.texts(batch, self._table, items=False, outside=outside)

@@ -104,7 +104,9 @@ class SmtpoSft:
         if verdict.accepted:
             text = self._prompt.text("accept", noun=noun_of(self._viewer.catalogue))
             return Feedback(text, "accept", accepted=verdict.accepted, rejected=(), state=state)
-        plan = (await self._mind.align(view)).plan() if self._aligned else ""
+        # What was said once is known; said in every turn it drowns what else was asked for.
+        said = {statement.value for statement in view.said}
+        plan = (await self._mind.align(view)).without(said).plan() if self._aligned else ""
         text = self._noise.said(await self._mind.feedback(view, plan), conversation.seed)
         return Feedback(text, rejected=verdict.rejected, state=state)
 

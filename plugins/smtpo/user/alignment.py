@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -22,6 +23,10 @@ class Alignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disliked: Values
     matched: Values
     missing: Values
+
+    def without(self, said: Collection[str]) -> Alignment:
+        """Without values that were said before."""
+        return Alignment(*(tuple(value for value in getattr(self, name) if value not in said) for name in NAMES))
 
     def plan(self) -> str:
         """As a prompt shows it: "missing a, b; matched c; not d"."""

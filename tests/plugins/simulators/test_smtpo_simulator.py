@@ -194,6 +194,13 @@ def test_what_nothing_points_to_is_left_out_of_the_notes(tmp_path: Path) -> None
     assert "<plan> matched Horror; not Comedy <reply>" in prompt_of(model.requests[1])
 
 
+def test_what_was_said_in_an_answer_is_not_said_again(tmp_path: Path) -> None:
+    answered = (*conversation("f1", context=ASKS_HORROR).messages, Message("seeker", "I'd like horror films."))
+    model = Judges({})
+    answer(seeker(tmp_path, model), Conversation((*answered, Message("recommender", "", ranked=("f2",))), 2))
+    assert "<said> genre Horror <plan>  <reply>" in prompt_of(model.requests[1])
+
+
 def test_an_alignment_of_another_form_is_drawn_anew(tmp_path: Path) -> None:
     model = Judges({}, '{"liked":[" you', ALIGNED, SAID)
     assert answer(seeker(tmp_path, model), conversation("f1", context=ASKS_HORROR)).text == SAID
