@@ -168,11 +168,11 @@ def _check(name: str, split: Split) -> None:
                 raise DataError(f"{name}: target {target!r} of scenario {scenario.id!r} is not in the catalogue")
 
 
-def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = None) -> Assembly:
+def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = None, layers: Any = None) -> Assembly:
     """Resolve names first (cheap errors first), then load the data and make the components (not prepared yet).
 
     `like` is an assembly whose loaded data, and whose prepared recommender, are used again where the configuration asks for
-    the same (a control run of the same recommender, say).
+    the same (a control run of the same recommender, say). `layers` is what its models shall share, if it is there already.
     """
     recommender, isolated = _recommender(registry, config, like)
     simulator = None if config.simulator is None else resolve(registry, "simulator", config.simulator)
@@ -196,7 +196,7 @@ def assemble(registry: Registry, config: RunConfig, *, like: Assembly | None = N
         _check_level(simulator, instances["simulator"])
     own = _own_models(config, {"recommender": recommender, "simulator": simulator}, instances)
     config = gathering(config, own)
-    layers, models = build_models(config, like.layers if like is not None else None, own)
+    layers, models = build_models(config, layers if like is None else like.layers, own)
     layers, judge = build_judge(config, layers)
     revisions: dict[str, dict[str, Any]] = {
         "recommender": recommender.revision(instances["recommender"]),

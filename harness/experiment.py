@@ -13,8 +13,9 @@ import msgspec
 
 from harness import __version__
 from harness.api import DialogueRecord
-from harness.assembly import Assembly, assemble, prepare, trained
+from harness.assembly import Assembly, assemble, trained
 from harness.config import Choice, RunConfig, difference
+from harness.engines import Engine, Local
 from harness.errors import BudgetExceeded, ConfigMismatch, StoreError
 from harness.models import charge
 from harness.registry import Registry
@@ -70,9 +71,14 @@ def execute(
     progress: Progress | None = None,
     schedule_seed: int | None = None,
     assembly: Assembly | None = None,
+    engine: Engine | None = None,
 ) -> Result:
-    """Play what is missing in `folder`, then score. Raises ConfigMismatch when it holds another configuration's run."""
+    """Play what is missing in `folder`, then score. Raises ConfigMismatch when it holds another configuration's run.
+
+    `engine` says where the dialogues run (in this process); whoever made it closes it.
+    """
     progress = progress or Silent()
+    engine = engine or Local()
     assembly = assembly or assemble(registry, config)
     with Store(folder) as store:
         manifest = _manifest(assembly, folder, metrics)
@@ -87,11 +93,8 @@ def execute(
             progress.say(f"the recommender is isolated, but not in every way ({missing})")
         registry.notify("harness_run_started", progress.say, manifest=manifest)
         if len(done) < total:
-            unprepared = [getattr(config, role).name for role in assembly.instances if role not in assembly.prepared]
-            if unprepared:
-                progress.say("preparing " + " and ".join(unprepared))
             charge(assembly.layers, read_lines(folder))
-            prepare(assembly)
+            engine.prepare(assembly, progress.say)
             progress.start(total, len(done))
 
             def played(record: DialogueRecord) -> None:
@@ -99,7 +102,9 @@ def execute(
                 registry.notify("harness_dialogue_finished", progress.say, record=record)
 
             try:
-                outcome = run(assembly, store, done=done, finished=played, schedule_seed=schedule_seed)
+                outcome = run(
+                    assembly, store, done=done, finished=played, schedule_seed=schedule_seed, player=engine.play
+                )
             finally:
                 progress.stop()
         if outcome.interrupted or outcome.stopped:
@@ -174,11 +179,14 @@ def new_manifest(assembly: Assembly, metrics: Sequence[str] = ()) -> dict[str, A
     }
 
 
-def control(registry: Registry, result: Result, name: str, progress: Progress | None = None) -> Result:
+def control(
+    registry: Registry, result: Result, name: str, progress: Progress | None = None, engine: Engine | None = None
+) -> Result:
     """Play the same scenarios with a control simulator, into the folder control-NAME of the run."""
     config = msgspec.structs.replace(result.assembly.config, simulator=Choice(name))
     assembly = assemble(registry, config, like=result.assembly)
-    return execute(registry, config, result.folder / f"control-{slug(name)}", progress=progress, assembly=assembly)
+    folder = result.folder / f"control-{slug(name)}"
+    return execute(registry, config, folder, progress=progress, assembly=assembly, engine=engine)
 
 
 def new_folder(root: Path, assembly: Assembly, say: Callable[[str], None]) -> Path:

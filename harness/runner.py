@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from harness.api import DialogueRecord, KnowledgeLevel
 from harness.assembly import Assembly
-from harness.batching import is_async
+from harness.batching import Flow, is_async
 from harness.calls import Hosts
 from harness.config import RunConfig
 from harness.dialogue import Dialogue, Rules
@@ -33,6 +33,12 @@ class Outcome(msgspec.Struct):
 
 
 Finished = Callable[[DialogueRecord], None]
+Job = tuple[int, int]
+"""(position of the scenario, trial): one dialogue to play."""
+Take = Callable[[Flow], Awaitable[Job | None]]
+"""The next dialogue to play, None when there is no more; it waits, if it must, through the flow."""
+Play = Callable[[Assembly, set[tuple[str, int]], Callable[[DialogueRecord], None], int | None], Awaitable[None]]
+"""`play`, or an engine's that does the same elsewhere."""
 
 
 def rules_of(config: RunConfig) -> Rules:
@@ -56,8 +62,9 @@ def run(
     done: set[tuple[str, int]],
     finished: Finished,
     schedule_seed: int | None = None,
+    player: Play | None = None,
 ) -> Outcome:
-    """Play everything that is not in `done`; `finished` is called after a record is written.
+    """Play everything that is not in `done`; `finished` is called after a record is written. `player` is an engine's `play`.
 
     Raises StoreError, or whatever the harness itself got wrong; records written before stay. An interrupt (SIGINT, SIGTERM)
     and a spent budget end it early and are told in the outcome. `schedule_seed` shuffles the order of play, which must not
@@ -71,7 +78,7 @@ def run(
             outcome.played += 1
             finished(record)
 
-    asyncio.run(_interruptible(play(assembly, done, write, schedule_seed), outcome))
+    asyncio.run(_interruptible((player or play)(assembly, done, write, schedule_seed), outcome))
     return outcome
 
 
@@ -109,14 +116,22 @@ async def play(
     schedule_seed: int | None = None,
 ) -> None:
     """The same without a store or signals: every record goes to `write`."""
+    jobs = jobs_of(assembly, done, schedule_seed)
+
+    async def take(flow: Flow) -> Job | None:
+        return next(jobs, None)
+
+    await play_taken(assembly, take, write, at_once=len(assembly.scenarios) * assembly.config.trials - len(done))
+
+
+async def play_taken(assembly: Assembly, take: Take, write: Callable[[DialogueRecord], None], *, at_once: int) -> None:
+    """Play what `take` gives until it gives None: `at_once` dialogues at a time, or as many as the configuration allows."""
     config = assembly.config
     hosts = Hosts(config.transport)
     try:
         make = _factory(assembly, hosts)
-        jobs = _jobs(assembly, done, schedule_seed)
-        left = len(assembly.scenarios) * config.trials - len(done)
         workers = [
-            asyncio.ensure_future(_worker(jobs, make, write, hosts)) for _ in range(max(1, min(config.transport.at_once, left)))
+            asyncio.ensure_future(_worker(take, make, write, hosts)) for _ in range(max(1, min(config.transport.at_once, at_once)))
         ]
         try:
             await asyncio.gather(*workers)
@@ -129,8 +144,8 @@ async def play(
         await hosts.finish([part.close for part in {id(p): p for p in (*components, *assembly.models.values())}.values()])
 
 
-def _jobs(assembly: Assembly, done: set[tuple[str, int]], schedule_seed: int | None) -> Iterator[tuple[int, int]]:
-    """(position of the scenario, trial) of what is left to play."""
+def jobs_of(assembly: Assembly, done: set[tuple[str, int]], schedule_seed: int | None = None) -> Iterator[Job]:
+    """What is left to play, in the order of play."""
     count = len(assembly.scenarios)
     order: Any = range(count * assembly.config.trials)
     if schedule_seed is not None:
@@ -143,14 +158,14 @@ def _jobs(assembly: Assembly, done: set[tuple[str, int]], schedule_seed: int | N
 
 
 async def _worker(
-    jobs: Iterator[tuple[int, int]],
+    take: Take,
     make: Callable[[int, int], Dialogue],
     write: Callable[[DialogueRecord], None],
     hosts: Hosts,
 ) -> None:
     with hosts.flow:
-        for position, trial in jobs:
-            dialogue = make(position, trial)
+        while (job := await take(hosts.flow)) is not None:
+            dialogue = make(*job)
             try:
                 record = await dialogue.play()
             except (asyncio.CancelledError, BudgetExceeded):
