@@ -35,7 +35,7 @@ def main(descriptor: int) -> None:
     tempfile.tempdir = os.environ["TMPDIR"]  # some libraries want its name when they are imported; nothing can be written there
     from harness.isolation.worker import work
 
-    work(link)
+    work(link, network=policy["network"])
 
 
 def confine(policy: dict[str, Any]) -> dict[str, str]:

@@ -156,7 +156,7 @@ class Process:
                 raise self.kill(f"it sent a message of {length:,} bytes, more than {messages.MOST:,}")
             return await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError):
-            for _ in range(50):
+            for _ in range(300):  # a busy machine may take its time to end it; records shall say the same there
                 if self._status() is not None:
                     break
                 await asyncio.sleep(0.01)

@@ -17,15 +17,17 @@ from harness.artifacts import FOLDER
 from harness.isolation.settings import Isolation
 from harness.registry import GROUP, Registry
 
-# Shared libraries, time zones, and what numerical libraries ask about the processor.
+# Shared libraries, time zones, what numerical libraries ask about the processor, and the certificates (no keys) that HTTP
+# clients read when they are made, whether they are used or not.
 _SYSTEM: Final = (
     "/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/etc/ld.so.cache",
     "/etc/localtime", "/usr/share/zoneinfo", "/dev/urandom", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu",
-    "/sys/devices/system/node",
+    "/sys/devices/system/node", "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust/extracted", "/usr/share/ca-certificates",
 )  # fmt: skip
 _NETWORK: Final = (
-    "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/ssl",
-    "/etc/pki", "/etc/ca-certificates", "/usr/share/ca-certificates", "/run/systemd/resolve",
+    "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services",
+    "/run/systemd/resolve",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from harness.config import Transport
 from harness.errors import FAULT_KINDS, ComponentFault, RefusedError, TransportError, described
 from harness.isolation import messages
 from harness.isolation.proxy import CALL, Line
+from harness.isolation.refusing import explained
 from harness.workers import CallTimeout, catchable
 
 Run = Callable[..., Awaitable[Any]]
@@ -149,7 +150,7 @@ def _fault(call: int, row: int | None, raised: BaseException) -> messages.Fault:
     error = catchable(raised)
     usage = error.__dict__.get("harness_usage")
     usage = usage if isinstance(usage, Usage) else None
-    text = described(error)
+    text = explained(error, described(error))
     if isinstance(error, CallTimeout):
         return messages.Fault(call, row, "timeout", text, usage)
     if isinstance(error, TransportError):

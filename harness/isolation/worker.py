@@ -19,6 +19,7 @@ from harness.config import Choice
 from harness.errors import DataError, HarnessError, LlmError, PluginError, UsageError, described
 from harness.isolation import messages
 from harness.isolation.proxy import Line, ProxyModel
+from harness.isolation.refusing import explain_network, explained
 from harness.isolation.serving import Serving
 from harness.models import more_models, own_model
 from harness.registry import Registry
@@ -57,9 +58,11 @@ class Link:
             self._link.sendall(content)
 
 
-def work(sock: socket.socket) -> None:
+def work(sock: socket.socket, *, network: bool = False) -> None:
     """Open, prepare, and answer calls until the harness hangs up."""
     link = Link(sock)
+    if not network:
+        explain_network()
     opening = link.read()
     if not isinstance(opening, messages.Open):
         raise TypeError(type(opening).__name__)
@@ -88,7 +91,7 @@ def _told(link: Link, step: Callable[[], Any]) -> Any:
     except HarnessError as error:
         kind: Any = next(k.__name__ for k in (*_KINDS, HarnessError) if isinstance(error, k))
         kind = "PluginError" if kind == "HarnessError" else kind
-        link.send(messages.Failed(kind, described(error), isinstance(error, _Unknown)))
+        link.send(messages.Failed(kind, explained(error, described(error)), isinstance(error, _Unknown)))
         return None
 
 

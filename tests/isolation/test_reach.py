@@ -44,6 +44,15 @@ def test_code_is_read_and_data_in_packages_is_not(registry: Registry, sets: Path
     assert found.uncovered == ()
 
 
+@pytest.mark.parametrize("network", [False, True])
+def test_certificates_are_read_and_this_machine_s_private_keys_are_not(registry: Registry, network: bool) -> None:
+    found = reach(registry, Isolation(network=network), {}, {})
+    assert may_read(found, "/etc/resolv.conf") == (network and Path("/etc/resolv.conf").exists())
+    assert may_read(found, "/etc/ssl/certs/some.pem") == Path("/etc/ssl/certs").is_dir()
+    for keys in ("/etc/ssl/private", "/etc/pki/tls/private", "/etc/letsencrypt"):
+        assert not may_read(found, f"{keys}/server.key")
+
+
 def test_a_new_data_set_of_a_shared_folder_is_kept_away_by_itself(registry: Registry, sets: Path, tmp_path: Path) -> None:
     """Its data and parts too, which nobody has listed."""
     found = reach(registry, Isolation(), {}, {})
