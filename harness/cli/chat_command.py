@@ -6,13 +6,22 @@ import datetime
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from harness.api import DialogueRecord, Message, Need, Scenario
 from harness.assembly import Assembly, assemble, prepare
-from harness.cli.arguments import DEFAULT_DATASET, choice, dataset_choice, dataset_opt, recommender_options, split_option
+from harness.cli.arguments import (
+    DEFAULT_DATASET,
+    choice,
+    dataset_choice,
+    dataset_opt,
+    isolation_options,
+    recommender_options,
+    split_option,
+)
 from harness.cli.output import line
 from harness.config import Choice, RunConfig, Transport
 from harness.errors import DataError, UsageError
@@ -32,6 +41,7 @@ Examples:
   harness chat --rec hybrid
   harness chat --rec bm25 --say "something like Alien, but funny"
   harness chat --rec ease --dataset redial --scenario ID     go on where a recorded context ends
+  harness chat --rec their-package:theirs --isolate          a stranger's recommender, in a process of its own
 """,
 )
 @recommender_options(required=True)
@@ -43,6 +53,7 @@ Examples:
 @click.option("--turns", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Most turns.")
 @click.option("--k", type=click.IntRange(1), default=10, show_default=True, metavar="K", help="Length of a ranked list.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="The recommender's seed.")
+@isolation_options()
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -60,6 +71,7 @@ def command(
     k: int,
     seed: int,
     out: Path | None,
+    **isolating: Any,
 ) -> int:
     """Be the user yourself: talk to a recommender in the terminal.
 
@@ -67,7 +79,9 @@ def command(
     end of input or Ctrl-C ends the dialogue. The transcript is kept as a run folder with one dialogue. It has no targets, as
     nobody knows what you look for, so it can't be scored.
     """
+    from harness.cli.settings import isolation
     from harness.experiment import new_manifest
+    from harness.isolation.opening import keep_out
     from harness.registry import Registry
     from harness.runner import run
     from harness.store import MANIFEST, Store, read_lines
@@ -85,7 +99,9 @@ def command(
         final_reply=True,  # the person sees the last list too
         seed=seed,
         transport=Transport(concurrency=1, timeout=PATIENCE),
+        isolation=isolation({name.replace("_", "-"): value for name, value in isolating.items()}),
     )
+    keep_out([config])
     folder = out or _new_folder()
     if (folder / MANIFEST).exists():
         raise UsageError(f"{folder} holds a run already; choose another --out")

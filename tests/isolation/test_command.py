@@ -18,12 +18,13 @@ from harness.isolation.settings import Isolation
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the walls are Linux's")
 
 
-def harness(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def harness(site: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HARNESS_")} | {"PYTHONPATH": str(site)}
     return subprocess.run(
         [sys.executable, "-m", "harness", *arguments],
         capture_output=True,
         text=True,
+        input=typed,
         env=environment,
         cwd=site.parent,
         check=False,
@@ -47,6 +48,19 @@ def test_run_resume_and_matrix_never_import_the_package(tmp_path: Path) -> None:
     assert not list(site.rglob("imported-by-*"))
     harness(site, "list", "recommenders")
     assert list(site.rglob("imported-by-*")), "listing loads every plugin: the check above can fail"
+
+
+@linux
+def test_chat_never_imports_the_package_and_keeps_to_its_limits(tmp_path: Path) -> None:
+    site = install(tmp_path / "site")
+    talk = ("chat", "--rec", "hostile-crs:plain", "--isolate-memory", "512M", "--k", "1", "--out", "talk")
+    ran = harness(site, *talk, typed="more like Alien\n/quit\n")
+    assert ran.returncode in (0, 1), ran.stderr  # whether its ids are in the catalogue is not the point here
+    assert "You talk to hostile-crs:plain" in ran.stdout
+    manifest = json.loads((tmp_path / "talk" / "manifest.json").read_text())
+    assert manifest["isolation"]["missing"] == {}
+    assert manifest["isolation"]["memory"] == 512 << 20
+    assert not list(site.rglob("imported-by-*"))
 
 
 FLAGS = {"rec": "bm25", "sim": "rule"}
