@@ -130,9 +130,8 @@ async def play_taken(assembly: Assembly, take: Take, write: Callable[[DialogueRe
     hosts = Hosts(config.transport)
     try:
         make = _factory(assembly, hosts)
-        workers = [
-            asyncio.ensure_future(_worker(take, make, write, hosts)) for _ in range(max(1, min(config.transport.at_once, at_once)))
-        ]
+        count = max(1, min(config.transport.at_once, at_once))
+        workers = [asyncio.ensure_future(_worker(take, make, write, hosts)) for _ in range(count)]
         try:
             await asyncio.gather(*workers)
         finally:

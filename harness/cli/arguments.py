@@ -153,6 +153,36 @@ def isolation_options() -> Decorator[Any]:
     )  # fmt: skip
 
 
+def engine_options() -> Decorator[Any]:
+    """--engine and --ray-...; the values are None where nothing was said. `harness.cli.engines` reads them."""
+    return _together(
+        click.option(
+            "--engine", type=click.Choice(["local", "ray"]),
+            help="Where the dialogues run: in this process, or on a Ray cluster (docs/clusters.md).  [default: local]",
+        ),
+        click.option(
+            "--ray-address", metavar="ADDRESS",
+            help="HOST:PORT of a cluster, auto for the one that this machine is in, local for a new one here."
+            "  [default: $RAY_ADDRESS, else local]",
+        ),
+        click.option(
+            "--ray-workers", metavar="N", type=click.IntRange(1),
+            help="Processes that play, each --concurrency dialogues at once.  [default: as many as there is room for]",
+        ),
+        click.option(
+            "--ray-cpus-per-worker", metavar="X", type=click.FloatRange(0), help="Cores of a worker.  [default: 1]"
+        ),
+        click.option(
+            "--ray-gpus-per-worker", metavar="X", type=click.FloatRange(0),
+            help="GPUs of a worker, 0.25 say.  [default: 1 with a local model if there are GPUs, else 0]",
+        ),
+        click.option(
+            "--ray-start", metavar="SECONDS", type=click.FloatRange(0, min_open=True),
+            help="How long to wait for a worker while there is none.  [default: 1800]",
+        ),
+    )  # fmt: skip
+
+
 def json_option() -> Decorator[Any]:
     """--json (parameter `as_json`)."""
     return click.option("--json", "as_json", is_flag=True, help="JSON on standard output, for machines.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.arguments import dataset_options, isolation_options, json_option, model_options
+from harness.cli.arguments import dataset_options, engine_options, isolation_options, json_option, model_options
 
 
 @click.command(
@@ -34,6 +34,7 @@ The same command again goes on with what is missing.
 @dataset_options(default=None)
 @model_options()
 @isolation_options()
+@engine_options()
 @click.option("--preset", metavar="NAME", help="As of harness run.  [default: smtpo]")
 @click.option("--turns", type=int, metavar="T", help="Most turns of a dialogue.  [default: the preset's, 5]")
 @click.option("--k", type=int, metavar="K", help="Length of a ranked list.  [default: the preset's, 10]")
@@ -80,6 +81,7 @@ def command(
     """
     import msgspec
 
+    from harness.cli.engines import opened
     from harness.cli.matrix_playing import laid_out, play_all
     from harness.cli.matrix_settings import components
     from harness.cli.progress import Progress
@@ -89,7 +91,8 @@ def command(
     recommenders = components(recs, rec_opt, "--rec")
     simulators = components(sims, sim_opt, "--sim")
     progress = Progress(quiet=quiet or as_json)
-    stopped = play_all(recommenders, simulators, shared, out, metrics, progress)
+    with opened(shared) as engine:
+        stopped = play_all(recommenders, simulators, shared, out, metrics, progress, engine)
     if stopped is not None:
         click.echo(f"{stopped.text}; what is finished is kept in {out}. Go on with the same command", err=True)
         return stopped.code

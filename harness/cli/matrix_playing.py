@@ -12,6 +12,7 @@ from harness.assembly import Assembly, assemble
 from harness.cli.matrix_settings import Named, flags_of, labels_of
 from harness.cli.progress import Progress
 from harness.cli.settings import run_config
+from harness.engines import Engine
 from harness.errors import ConfigMismatch, UsageError
 from harness.experiment import complete, execute, slug
 from harness.isolation.opening import keep_out
@@ -45,6 +46,7 @@ def play_all(
     out: Path,
     metrics: Sequence[str],
     progress: Progress,
+    engine: Engine,
 ) -> Stopped | None:
     """Play what is missing, pair by pair; None when all is there. Raises what is wrong with any pair before it plays one."""
     pairs = [(rec, sim) for rec in recommenders for sim in simulators]
@@ -74,7 +76,7 @@ def play_all(
             progress.say(f"{said}: there already")
             continue
         progress.say(said)
-        result = execute(registry, config, folder, metrics=metrics, progress=progress, assembly=last)
+        result = execute(registry, config, folder, metrics=metrics, progress=progress, assembly=last, engine=engine)
         if result.summary is None:
             if result.outcome.interrupted:
                 return Stopped("interrupted", 130)

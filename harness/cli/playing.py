@@ -14,6 +14,7 @@ from harness.assembly import assemble
 from harness.cli.progress import Progress
 from harness.comparison import Comparison
 from harness.config import RunConfig
+from harness.engines import Engine
 from harness.errors import UsageError
 from harness.experiment import Result, control, execute, new_folder
 from harness.gains import control_gains
@@ -38,6 +39,7 @@ def play(
     max_fault_rate: float = 0.02,
     quiet: bool = False,
     as_json: bool = False,
+    engine: Engine | None = None,
 ) -> int:
     """Play a run and its controls, print the report, and return the exit code."""
     registry = Registry()
@@ -47,14 +49,21 @@ def play(
     assembly = assemble(registry, config)
     folder = folder or new_folder(RUNS, assembly, progress.say)
     result = execute(
-        registry, config, folder, metrics=metrics, progress=progress, schedule_seed=schedule_seed, assembly=assembly
+        registry,
+        config,
+        folder,
+        metrics=metrics,
+        progress=progress,
+        schedule_seed=schedule_seed,
+        assembly=assembly,
+        engine=engine,
     )
     gains: list[tuple[str, Comparison]] = []
     for name in controls:
         if result.summary is None:
             break
         progress.say(f"control {name}")
-        second = control(registry, result, name, progress)
+        second = control(registry, result, name, progress, engine)
         if second.summary is None:
             result.outcome, result.summary = second.outcome, None
             break

@@ -12,6 +12,7 @@ from harness.cli.arguments import (
     asking_options,
     dataset_choice,
     dataset_options,
+    engine_options,
     isolation_options,
     json_option,
     recommender_options,
@@ -27,6 +28,7 @@ from harness.options import parse_pairs
 Examples:
   harness resume runs/20260101-120000-hybrid-rule-cinema-1a2b3c4d
   harness resume runs/mine --concurrency 64      how it is carried out may change, what is played may not
+  harness resume runs/mine --engine ray          wherever it began, on a Ray cluster now
 """,
 )
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -42,6 +44,7 @@ Examples:
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Limit of one call of a component.")
 @asking_options()
 @isolation_options()
+@engine_options()
 @click.option("--control", metavar="NAME", multiple=True, help="Also play this control simulator and report the feedback gain.")
 @click.option(
     "--max-fault-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Exit with 1 above this share."
@@ -63,6 +66,7 @@ def command(
     Refused, field by field, when plugins, data or the protocol are no longer the same, or when an option says something else
     than what is recorded.
     """
+    from harness.cli.engines import opened
     from harness.cli.playing import play
     from harness.cli.settings import isolation
     from harness.isolation.opening import keep_out
@@ -79,7 +83,10 @@ def command(
     isolating = isolation({name.replace("_", "-"): value for name, value in said.items()}, config.isolation)
     config = msgspec.structs.replace(config, isolation=isolating)
     keep_out([config], control)
-    return play(config, folder, controls=control, max_fault_rate=max_fault_rate, quiet=quiet, as_json=as_json)
+    with opened({name.replace("_", "-"): value for name, value in said.items()}) as engine:
+        return play(
+            config, folder, controls=control, max_fault_rate=max_fault_rate, quiet=quiet, as_json=as_json, engine=engine
+        )
 
 
 def _overlay(config: RunConfig, said: dict[str, Any]) -> RunConfig:

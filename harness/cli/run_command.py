@@ -9,6 +9,7 @@ import click
 
 from harness.cli.arguments import (
     dataset_options,
+    engine_options,
     isolation_options,
     json_option,
     model_options,
@@ -28,6 +29,7 @@ Examples:
   harness run --rec llm-rerank --sim profile-llm --llm openai:gpt-4o-mini --cache read-write --limit 50
   harness run --config my.toml --out runs/mine                 settings from a file; again to go on with it
   harness run --rec my-package:mine --limit 50 --dry-run       what would be played
+  harness run --llm hf:Qwen/Qwen3-0.6B --rec llm-rerank --engine ray --ray-gpus-per-worker 0.25     four models on each GPU
   harness run --rec their-package:theirs --isolate             a stranger's recommender, in a process of its own
 
 A configuration file has the flags' names as keys:
@@ -43,6 +45,7 @@ A configuration file has the flags' names as keys:
 @dataset_options(default=None)
 @model_options()
 @isolation_options()
+@engine_options()
 @click.option(
     "--preset", metavar="NAME", help="smtpo, static, ievalm-free, ievalm-attr or ievalm-free-clean.  [default: smtpo]"
 )
@@ -87,6 +90,7 @@ def command(config_file: Path | None, out: Path | None, dry_run: bool, quiet: bo
 
     Every finished dialogue is kept at once; an interrupted run goes on with `harness resume FOLDER` or the same command again.
     """
+    from harness.cli.engines import opened
     from harness.cli.playing import dry, play
     from harness.cli.settings import from_file, run_config
     from harness.isolation.opening import keep_out
@@ -104,13 +108,15 @@ def command(config_file: Path | None, out: Path | None, dry_run: bool, quiet: bo
     if dry_run:
         dry(config, metrics, controls, as_json=as_json)
         return 0
-    return play(
-        config,
-        out or (Path(settings["out"]) if "out" in settings else None),
-        metrics=metrics,
-        controls=controls,
-        schedule_seed=flags["schedule_seed"],
-        max_fault_rate=flags["max_fault_rate"],
-        quiet=quiet,
-        as_json=as_json,
-    )
+    with opened(named, settings) as engine:
+        return play(
+            config,
+            out or (Path(settings["out"]) if "out" in settings else None),
+            metrics=metrics,
+            controls=controls,
+            schedule_seed=flags["schedule_seed"],
+            max_fault_rate=flags["max_fault_rate"],
+            quiet=quiet,
+            as_json=as_json,
+            engine=engine,
+        )

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.cli.arguments import DEFAULT_DATASET, dataset_choice
+from harness.cli.engines import ENGINE
 from harness.config import Choice, RunConfig, Transport, read_toml
 from harness.errors import UsageError
 from harness.isolation.settings import Isolation, size
@@ -40,6 +41,7 @@ KNOWN = (
     *ASKING,
     *MODELS,
     *ISOLATION,
+    *ENGINE,
 )
 
 

@@ -1,0 +1,224 @@
+"""The way to a Ray cluster, or one of its own on this machine; and the processes that are hired there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from harness.errors import HarnessError, UsageError, described
+
+REACH: Final = 10.0
+"""Seconds within which a cluster's address must answer."""
+PROBE: Final = 45.0
+"""Seconds within which a Ray cluster must answer there; a new process that imports ray is part of it."""
+STORE: Final = 128 << 20
+"""Bytes of shared memory of a cluster of its own: messages are small."""
+
+
+class RaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a run uses a Ray cluster. None of it changes a number."""
+
+    address: str | None = None
+    """HOST:PORT, "auto", "local"; None: $RAY_ADDRESS, else "local"."""
+    workers: int | None = None
+    """None: as many as there is room for."""
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float | None = None
+    """None: one for each worker with a local language model where the cluster has GPUs, else none."""
+    start: float = 1800.0
+    """Seconds that it may take until a first worker is ready, and any later time without one."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"ray-workers must be at least 1, not {self.workers}")
+        for name in ("cpus_per_worker", "gpus_per_worker"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(f"ray-{name.replace('_', '-')} must be a number from 0 on, not {value:g}")
+            if value is not None and value > 1 and value != int(value):
+                raise UsageError(f"ray-{name.replace('_', '-')} must be a fraction up to 1, or a whole number, not {value:g}")
+        if not 0 < self.start < math.inf:
+            raise UsageError(f"ray-start must be a number of seconds above 0, not {self.start:g}")
+
+
+class Dead(Exception):
+    """A worker's process, or its node, is gone; the text says what Ray knows."""
+
+
+def need_ray() -> None:
+    """Raises UsageError where the package is missing. Imports nothing."""
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("--engine ray needs the package ray: pip install 'crs-harness[ray]'")
+
+
+class Cluster:
+    """A connection. One of its own is ended, with its files, by `close`; one that was there before is left alone."""
+
+    def __init__(self, settings: RaySettings) -> None:
+        """Connect, or start. Raises UsageError with what to do."""
+        need_ray()
+        # Nobody is told that the harness ran here.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        self._ray: Any = ray
+        self._folder: str | None = None
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            logging.getLogger("ray").setLevel(logging.ERROR)
+            address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
+            if address == "local":
+                self._begin(settings)
+            else:
+                self._connect(address)
+
+    def _begin(self, settings: RaySettings) -> None:
+        # Ray's sockets lie in it, whose names must be short.
+        self._folder = tempfile.mkdtemp(prefix="harness-ray-", dir="/tmp" if len(tempfile.gettempdir()) > 24 else None)  # noqa: S108
+        asked = math.ceil((settings.workers or 0) * settings.cpus_per_worker)
+        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        try:
+            self._ray.init(
+                address="local",
+                num_cpus=asked if asked > here else None,
+                include_dashboard=False,
+                object_store_memory=STORE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=self._folder,
+            )
+        except Exception as error:
+            self.close()
+            raise HarnessError(f"no Ray cluster could be started here: {described(error, 500)}") from error
+
+    def _connect(self, address: str) -> None:
+        if "://" in address:
+            raise UsageError(
+                f"--ray-address {address}: the harness runs in the cluster, not through Ray's client: start it on one of "
+                "its nodes, or with `ray job submit` (docs/clusters.md)"
+            )
+        if address != "auto":
+            host, colon, port = address.rpartition(":")
+            if not colon or not port.isdigit():
+                raise UsageError(f"--ray-address {address}: write HOST:PORT (the port is 6379 by default), auto or local")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+            except (OSError, OverflowError) as error:
+                raise UsageError(f"--ray-address {address}: nothing answers there ({described(error)})") from None
+            _probe(address)
+        try:
+            self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:
+            self.close()
+            raise UsageError(
+                f"--ray-address {address}: can't join that Ray cluster from here ({described(error, 500)}); the harness must "
+                "run on one of its nodes, with the same Ray and Python"
+            ) from error
+
+    # ------------------------------------------------------------------------------------------------------ what it has
+
+    def nodes(self) -> int:
+        """Nodes that are alive."""
+        return sum(bool(node["Alive"]) for node in self._ray.nodes())
+
+    def resources(self, *, free: bool = False) -> tuple[float, float]:
+        """(CPUs, GPUs) of the cluster; only what is `free` now."""
+        found = self._ray.available_resources() if free else self._ray.cluster_resources()
+        return float(found.get("CPU", 0.0)), float(found.get("GPU", 0.0))
+
+    # ------------------------------------------------------------------------------------------------------------ hiring
+
+    def hire(self, cls: type, cpus: float, gpus: float) -> Any:
+        """An actor of that class, spread over the nodes, never restarted or asked twice by Ray itself."""
+        options = {"max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
+        return self._ray.remote(cls).options(num_cpus=cpus, num_gpus=gpus, **options).remote()
+
+    def hire_here(self, cls: type, *arguments: Any) -> Any:
+        """An actor beside this process that answers many at once."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node = self._ray.get_runtime_context().get_node_id()
+        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 10_000}
+        here = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        return self._ray.remote(cls).options(num_cpus=0, scheduling_strategy=here, **options).remote(*arguments)
+
+    async def answer(self, reference: Any, within: float | None = None) -> Any:
+        """What an actor's method gives. Raises Dead when its process or node is gone, or silent for `within` seconds."""
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(reference.future()), within)
+        except TimeoutError:
+            raise Dead(f"it gave no sign of life for {within:g} s") from None
+        except RayTaskError:
+            raise
+        except RayError as error:
+            text = described(error, 4000)
+            if "No module named 'harness" in text:
+                raise UsageError(
+                    "the cluster's nodes have no crs-harness: install the same version of it, and of every plugin, there "
+                    "(docs/clusters.md)"
+                ) from None
+            raise Dead(_cause(text)) from error
+
+    def dismiss(self, actor: Any) -> None:
+        """End an actor's process, whatever it does."""
+        with contextlib.suppress(Exception):
+            self._ray.kill(actor, no_restart=True)
+
+    def close(self) -> None:
+        """Leave the cluster; end it if it is our own."""
+        if self._ours and self._ray.is_initialized():
+            with _quiet():
+                self._ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def _probe(address: str) -> None:
+    """Ray itself would knock for minutes at a door behind which something else lives, and can't be interrupted meanwhile."""
+    code = "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1])"
+    try:
+        subprocess.run([sys.executable, "-c", code, address], capture_output=True, timeout=PROBE, check=True)
+    except subprocess.TimeoutExpired:
+        reason = f"within {PROBE:g} s"
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = f"({described(Exception(lines[-1]), 300)})" if lines else "there"
+    else:
+        return
+    raise UsageError(f"--ray-address {address}: no Ray cluster answers {reason}; is that the port of `ray start`, 6379 say?")
+
+
+def _cause(text: str) -> str:
+    """The telling part of what Ray says of a death."""
+    for mark in ("Worker unexpectedly exits", "The actor died", "The actor is dead because"):
+        if mark in text:
+            return text[text.index(mark) :][:300]
+    return text[:300]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray's own words about its end are nobody's business."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
