@@ -7,6 +7,7 @@ how often they are mentioned, and which go together (EASE). Nothing here has acc
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
@@ -31,7 +32,7 @@ STATE: Final = frozenset(
     "noun dialogue shown turn turns wants unwanted earlier liked disliked summary has lacks said plan".split()
 )
 """Placeholders that tell of the dialogue and the list."""
-ITEM: Final = frozenset("item card match misses clash alike affinity popularity".split())
+ITEM: Final = frozenset("item card evidence".split())
 """Placeholders that tell of one item in the light of the dialogue."""
 SHARED: Final = 2
 """Liked items that carry a value which is taken for a taste. [measured] what only one carries is the target's in one of five
@@ -41,6 +42,8 @@ _SUMMARY: Final = 6
 _LONGEST: Final = 60
 """Characters of a value, at most."""
 _REMEMBERED: Final = 8_192
+_SHARED_SHOWN: Final = 3
+_NO_WORD: Final = re.compile(r"\W")
 _EDGES: Final = (3, 8, 20, 45, 100, 200, 400)
 """Upper ends of the buckets of ranks by affinity, for a catalogue of a thousand items; they scale with its size."""
 
@@ -140,16 +143,11 @@ class Viewer:
 
     def item(self, view: View, item: Item, names: Collection[str]) -> dict[str, str]:
         """Those of the placeholders `ITEM` that are named."""
-        own, row, wants = set(_values(item)), self.catalogue.position(item.id), _wants(view)
+        row = self.catalogue.position(item.id)
         ways: dict[str, Callable[[], str]] = {
             "item": lambda: quoting.described(item),
             "card": lambda: self._card(row),
-            "match": lambda: " ".join(facet for facet, value in wants if (facet, value) in own),
-            "misses": lambda: " ".join(facet for facet, value in wants if (facet, value) not in own),
-            "clash": lambda: " ".join(s.facet for s in view.unwanted if (s.facet, s.value) in own),
-            "alike": lambda: self._alike(view, own),
-            "affinity": lambda: self._bucket(view.affinity, row),
-            "popularity": lambda: self._popularity[row] if self._popularity else "?",
+            "evidence": lambda: self._evidence(view, row),
         }
         return {name: way() for name, way in ways.items() if name in names}
 
@@ -175,10 +173,18 @@ class Viewer:
         carried = Counter(value for item in items for value in {_plain(value).casefold() for _, value in _values(item)})
         return {value for value, count in carried.items() if count >= least}
 
-    def _alike(self, view: View, own: Collection[tuple[str, str]]) -> str:
-        """The facets that an item shares with liked ones, each once per shared value, three times at most."""
-        shared = Counter(p[0] for row in view.liked for p in _values(self.catalogue[row]) if p in own)
-        return " ".join(" ".join([facet] * min(count, 3)) for facet, count in shared.items())
+    def _evidence(self, view: View, row: int) -> str:
+        """What is known of an item, a mark each, so that a small model can read it: "<+star> <-genre> <!decade> <~genre> <fit3>
+        <known5>" for a wish that it meets, one that it doesn't, an unwanted value that it has, a value that it shares with a
+        liked item (three times at most), its rank by EASE and its popularity."""
+        own, wants = set(_values(self.catalogue[row])), _wants(view)
+        marks = [("+" if pair in own else "-", pair[0]) for pair in wants]
+        marks += [("!", s.facet) for s in view.unwanted if (s.facet, s.value) in own]
+        shared = Counter(p[0] for liked in view.liked for p in _values(self.catalogue[liked]) if p in own)
+        marks += [("~", facet) for facet, count in shared.items() for _ in range(min(count, _SHARED_SHOWN))]
+        spelled = [f"<{sign}{_NO_WORD.sub('_', facet)}>" for sign, facet in sorted(marks)]
+        known = self._popularity[row] if self._popularity else "?"
+        return " ".join((*spelled, f"<fit{self._bucket(view.affinity, row)}>", f"<known{known}>"))
 
     def _bucket(self, affinity: Scores | None, row: int) -> str:
         if affinity is None:

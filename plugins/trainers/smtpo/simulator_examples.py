@@ -19,12 +19,17 @@ from ...smtpo.user.mind import NO, YES
 from .lm import Example
 from .simulator_data import Moment, Moments
 from .simulator_replies import Key
+from .simulator_wording import nothing_new
 
 Task = Literal["feedback", "alignment", "target"]
 TASKS: Final[tuple[Task, ...]] = ("feedback", "alignment", "target")
 _BUFFER: Final = 512
 _PLANLESS: Final = 0.1
-"""Share of the feedback examples without notes, so that the reply can be had without the alignment."""
+"""Share of the feedback examples without notes, whose reply states nothing: notes are empty where nothing new can be said."""
+_SHOWN: Final = 0.1
+"""Share of the verdicts that are on shown items, which may be anything. [inferred]"""
+_JUDGED: Final = 30
+"""Of the recommender's best items, those that verdicts are on."""
 
 Replies = Literal["grammar", "real", "teacher"]
 Share = Annotated[float, msgspec.Meta(ge=0)]
@@ -138,10 +143,13 @@ class Examples:
             if named.leaks or named.items:
                 self.left_out += 1
                 return
-            planless = rng.random() < _PLANLESS or not self._mixture.share("alignment")
-            plan = "" if planless else moment.alignment.plan()
+            plan, reply = moment.alignment.plan(), moment.reply
+            if not self._mixture.share("alignment"):
+                plan = ""
+            elif rng.random() < _PLANLESS:
+                plan, reply = "", nothing_new(rng)
             text = prompt.text("feedback", **viewer.state(moment.view, prompt.placeholders("feedback"), plan))
-            yield Example(text, moment.reply, weight)
+            yield Example(text, reply, weight)
         else:
             item, answer = self._judged(moment, rng)
             asked = prompt.placeholders("target") | prompt.placeholders("verdict")
@@ -159,8 +167,14 @@ class Examples:
         return moment
 
     def _judged(self, moment: Moment, rng: Random) -> tuple[Item, str]:
-        """The target, or a shown item or one of the recommender's best that is none."""
-        if rng.random() < 1 / (1 + self._mixture.negatives):
+        """An item as the judge will meet it: one of the recommender's best, or now and then of what was shown; the target in a
+        fixed share of the cases *where it is among them*.
+
+        A target that the recommender did not find is no example: it shares less with what was said than what was found, and a
+        judge that learns from it learns that matching what was said speaks against an item.
+        """
+        candidates = moment.view.shown if rng.random() < _SHOWN else moment.pool[:_JUDGED]
+        others = [item for item in candidates if item.id != moment.target.id]
+        if len(others) < len(candidates) and (not others or rng.random() < 1 / (1 + self._mixture.negatives)):
             return moment.target, YES
-        hard = [item for item in (moment.view.shown if rng.random() < 0.3 else moment.pool) if item.id != moment.target.id]
-        return (rng.choice(hard), NO) if hard else (moment.target, YES)
+        return (rng.choice(others), NO) if others else (moment.target, YES)

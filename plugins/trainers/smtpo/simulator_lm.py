@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,16 +13,18 @@ from ...prompting import Prompt
 from ...smtpo.tiny import TinySettings, make_model, make_tokenizer
 from ...smtpo.user.alignment import NAMES
 
-_MARK: Final = re.compile(r"<\w+>")
+_MARK: Final = re.compile(r"<[-+!~]?[\w?]+>")
 
 
-def tiny(prompt: Prompt, texts: Iterable[str], catalogue: Catalogue, settings: TinySettings, seed: int) -> tuple[Any, Any]:
-    """(model, tokenizer): the prompt's marks and the pieces of an alignment's JSON are one token each."""
+def tiny(prompt: Prompt, texts: Sequence[str], catalogue: Catalogue, settings: TinySettings, seed: int) -> tuple[Any, Any]:
+    """(model, tokenizer): marks, of the prompt and in texts, and the pieces of an alignment's JSON are one token each."""
     from tokenizers import AddedToken
 
     tokenizer = make_tokenizer(texts, catalogue, (), settings.pieces)
+    written = sorted({mark for text in texts for mark in _MARK.findall(text)})
     marks = [
-        AddedToken(mark, lstrip=True, normalized=False) for mark in dict.fromkeys((*_MARK.findall(prompt.source), *_json()))
+        AddedToken(mark, lstrip=True, normalized=False)
+        for mark in dict.fromkeys((*_MARK.findall(prompt.source), *written, *_json()))
     ]
     tokenizer.add_tokens(marks)
     _write_blanks(tokenizer, catalogue)

@@ -57,8 +57,13 @@ def feedback_text(rng: Random, view: View, target: Item, alignment: Alignment, n
     if mistaken and rng.random() < 0.3:
         sentences.append(rng.choice(speech.NO_PREFERENCE).replace("{family}", rng.choice(list(mistaken))))
     if not sentences:
-        sentences.append(rng.choice(speech.NO_ANSWER))
+        sentences.append(nothing_new(rng))
     return " ".join(sentences), tuple(statements)
+
+
+def nothing_new(rng: Random) -> str:
+    """A reply that states nothing."""
+    return rng.choice((*speech.NONE_OF_THESE, *speech.NO_ANSWER))
 
 
 def _disliked(view: View, alignment: Alignment) -> list[tuple[str, str]]:

@@ -110,16 +110,16 @@ def test_a_stored_decision_comes_back_and_a_damaged_one_is_told(tmp_path: Path) 
 
 
 def test_accepts_turns_down_or_spares_by_the_verdicts(tmp_path: Path) -> None:
-    # Night Orchard is by Ana Sol too, hence the stars: .88, .12 and .5.
-    model = Judges({"Bo R. Reed": 2.0, "Cy Lane Eve": -2.0, "Romance": 0.0})
+    # f1 has the wanted genre, f3 is the liked film itself, f2 has the unwanted genre: .88, .12 and .5.
+    model = Judges({"<+genre>": 2.0, "<~director>": -2.0, "<!genre>": 0.0})
     given = answer(seeker(tmp_path, model), conversation("f1", "f3", "f2", context=ASKS_HORROR))
     assert (given.action, given.rejected, given.text) == ("continue", ("f3",), SAID)
-    model = Judges({"Bo R. Reed": 3.0})
+    model = Judges({"<+genre>": 3.0})
     given = answer(seeker(tmp_path, model), conversation("f3", "f1", context=ASKS_HORROR))
     assert (given.action, given.accepted, given.rejected) == ("accept", ("f1",), ())
     assert model.requests == []
     assert "Orchard" not in given.text
-    given = answer(seeker(tmp_path, Judges({"Bo R. Reed": 2.0}), accept=0.8), conversation("f1", context=ASKS_HORROR))
+    given = answer(seeker(tmp_path, Judges({"<+genre>": 2.0}), accept=0.8), conversation("f1", context=ASKS_HORROR))
     assert given.action == "accept"
 
 
@@ -131,7 +131,7 @@ def test_a_list_is_judged_in_one_question_and_what_was_judged_is_not_asked_again
     later = conversation("f3", "f2", turn=2, state=json.loads(json.dumps(first.state)), context=ASKS_HORROR)
     second = answer(simulator, later)
     assert [len(texts) for _, texts in model.scored] == [4, 2]
-    assert "Romance" in model.scored[1][1][0]
+    assert "<!genre>" in model.scored[1][1][0]
     assert second.rejected == ("f3", "f2")
 
 
@@ -146,11 +146,12 @@ def test_the_prompt_tells_what_the_dialogue_says_and_how_an_item_matches(tmp_pat
     model = Judges({})
     answer(seeker(tmp_path, model), conversation("f1", "f2", context=ASKS_HORROR))
     prompt, verdicts = model.scored[0]
-    assert prompt.startswith("<wants> genre Horror <not> genre Comedy ")
-    assert "<liked> Crime Dov Moor Cy Lane Eve Tarn 1990s " in prompt
+    assert prompt == "<wants> genre Horror <not> genre Comedy <judge>"
+    assert "<liked> Crime Dov Moor Cy Lane Eve Tarn 1990s " in prompt_of(model.requests[0])
     orchard, boats = verdicts[0], verdicts[2]
-    assert "<match> genre <misses>  <clash>  <alike>  <fit>" in orchard
-    assert "<match>  <misses> genre <clash> genre <alike> star decade <fit>" in boats
+    # The two films of the training dialogue are as popular as each other, and the only ones that go together.
+    assert orchard.startswith("<item> <+genre> <fit0> <known7> <accept>")
+    assert boats.startswith("<item> <!genre> <-genre> <~decade> <~star> <fit1> <known0> <accept>")
     assert [text.rpartition("<accept>")[2] for text in verdicts] == ["Yes", "No", "Yes", "No"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.api import Catalogue, Item, Message, Need, Scenario, Statement, TrainingDialogue
@@ -75,6 +76,10 @@ def seen(
     return View(None, said, against, (), (), liked, (), tuple(FILMS[n] for n in shown), None)  # type: ignore[arg-type]
 
 
+FOUND = [s for s in SCENARIOS if s.need.targets[0] in {i.id for i in MADE.pool(MADE.part(s)[1], s)[:25]}]
+"""Those whose target the reference recommender finds."""
+
+
 # ------------------------------------------------------------------------------------------------------------- labels
 
 
@@ -136,8 +141,8 @@ def test_what_a_view_knows_of_items_comes_from_other_dialogues() -> None:
         }
         target = FILMS.get(s.need.targets[0])
         assert target is not None
-        popularity = viewer.item(seen(), target, {"popularity"})["popularity"]
-        assert (popularity == "0") == (target.id not in others)
+        evidence = viewer.item(seen(), target, {"evidence"})["evidence"]
+        assert ("<known0>" in evidence) == (target.id not in others)
 
 
 # ----------------------------------------------------------------------------------------------------------- examples
@@ -164,11 +169,40 @@ def test_one_negative_per_positive_and_the_loss_is_on_the_answer_alone() -> None
         drawn = [
             e.completion == "Yes"
             for epoch in range(8)
-            for e in Examples(MADE, PROMPT, Mixture(feedback=0, alignment=0, negatives=negatives)).once(
-                SCENARIOS, Random(epoch)
-            )
+            for e in Examples(MADE, PROMPT, Mixture(feedback=0, alignment=0, negatives=negatives)).once(FOUND, Random(epoch))
         ]
         assert sum(drawn) / len(drawn) == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / len(drawn)))
+
+
+def test_a_target_that_the_recommender_did_not_find_is_no_example() -> None:
+    """It shares less with what was said than what was found: who learns from it learns that a match speaks against an item."""
+
+    class Missed(Moments):
+        def of(self, scenario: Scenario, epoch: int = 0) -> Iterator[Any]:
+            for moment in super().of(scenario, epoch):
+                pool = tuple(item for item in moment.pool if item.id != moment.target.id)
+                shown = tuple(item for item in moment.view.shown if item.id != moment.target.id)
+                view = msgspec.structs.replace(moment.view, shown=shown)
+                yield msgspec.structs.replace(moment, pool=pool, view=view)
+
+    mixture = Mixture(feedback=0, alignment=0)
+    missed = list(Examples(Missed(FILMS, [], 0, crossed=True), PROMPT, mixture).once(SCENARIOS, Random(0)))
+    assert len(missed) > 10
+    assert {e.completion for e in missed} == {"No"}
+
+
+def test_without_notes_a_reply_states_nothing() -> None:
+    index = AttributeIndex(FILMS)
+    made = [e for n in range(20) for e in Examples(MADE, PROMPT, Mixture(target=0)).once(SCENARIOS, Random(n))]
+    replies = [e for e in made if e.prompt.endswith("<reply>")]
+    planless = [e.completion for e in replies if "<plan>  <reply>" in e.prompt]
+    assert len(planless) > 20
+    assert not any(index.statements(reply) for reply in planless)
+    assert sum(bool(index.statements(e.completion)) for e in replies) > len(replies) / 2
+    # Where nothing but replies is learned there are no notes to go by: then they say what they say.
+    alone = list(Examples(MADE, PROMPT, Mixture(alignment=0, target=0)).once(SCENARIOS, Random(0)))
+    assert all("<plan>  <reply>" in e.prompt for e in alone)
+    assert any(index.statements(e.completion) for e in alone)
 
 
 def test_weights_make_every_answer_count_the_same() -> None:
