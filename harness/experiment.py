@@ -102,9 +102,7 @@ def execute(
                 registry.notify("harness_dialogue_finished", progress.say, record=record)
 
             try:
-                outcome = run(
-                    assembly, store, done=done, finished=played, schedule_seed=schedule_seed, player=engine.play
-                )
+                outcome = run(assembly, store, done=done, finished=played, schedule_seed=schedule_seed, player=engine.play)
             finally:
                 progress.stop()
         if outcome.interrupted or outcome.stopped:
