@@ -24,12 +24,13 @@ _CLAUSE = re.compile(
     r"(?<!\b[A-HJ-Z])(?<!\b(?:Dr|Mr|Ms|St))\.|[;!?\n]"
     r"|(?<!\s),?\s+\b(?:but|though|although|however|except|instead|rather than)\b|,\s+(?=not\b|no\b)"
 )
-_NEGATION = re.compile(
+_CUES = (
     r"\b(?:not|no|never|without|hate[ds]?|dislike[ds]?|avoid|tired of|sick of|enough|nothing|nor|less|skip|can['’]?t stand"
     r"|cannot stand|don['’]?t|doesn['’]?t|didn['’]?t|isn['’]?t|aren['’]?t|wasn['’]?t|rather not|can['’]?t|won['’]?t"
-    r"|wouldn['’]?t|couldn['’]?t|not into|fan of neither)\b",
-    re.IGNORECASE,
+    r"|wouldn['’]?t|couldn['’]?t|not into|fan of neither)\b"
 )
+_NEGATION = re.compile(_CUES, re.IGNORECASE)
+_LOWER_NEGATION = re.compile(_CUES)  # a sixth of the time
 # Part of every cue above, in ASCII and lower case: a quick look that spares most texts the search for whole cues.
 _CUE_HINT = re.compile(r"n(?:o|ever|either|'?t)|without|hate|dislike|avoid|tired of|sick of|less|skip")
 # Double negatives and idioms that ask for more of the same.
@@ -87,8 +88,13 @@ def normalise(text: str) -> str:
 
 
 def may_negate(text: str) -> bool:
-    """False only for a text without a negation cue."""
-    return not text.isascii() or _CUE_HINT.search(text.lower()) is not None
+    """False only for a text without a negation cue; true of every text that is not ASCII."""
+    return not text.isascii() or (_CUE_HINT.search(text.lower()) is not None and _negation(text) is not None)
+
+
+def _negation(text: str) -> re.Match[str] | None:
+    """The first negation cue. Lower case keeps every character's place in ASCII."""
+    return _LOWER_NEGATION.search(text.lower()) if text.isascii() else _NEGATION.search(text)
 
 
 def polarity_spans(text: str) -> Iterator[tuple[int, int, Literal[1, -1]]]:
@@ -100,10 +106,10 @@ def polarity_spans(text: str) -> Iterator[tuple[int, int, Literal[1, -1]]]:
     negations = may_negate(text)
     for start, end in itertools.pairwise(cuts):
         clause = text[start:end]
-        cue = _NEGATION.search(clause) if negations else None
+        cue = _negation(clause) if negations else None
         if cue is not None and _AFFIRM.search(clause) is not None:
             # Blanks instead of a removal keep the offsets.
-            cue = _NEGATION.search(_AFFIRM.sub(lambda m: " " * len(m.group()), clause))
+            cue = _negation(_AFFIRM.sub(lambda m: " " * len(m.group()), clause))
         turn = end if cue is None else start + cue.start()
         if turn > start:
             yield start, turn, 1
@@ -186,16 +192,15 @@ class AttributeIndex:
         self.facets = tuple(dict.fromkeys(facet for facet, _ in values))
         self._phrases = PhraseIndex()
         last: dict[str, set[str]] = {}
-        for facet, value in values:
+        folded = {named: words(named[1]) for named in values}
+        for (facet, value), name in folded.items():
             self._phrases.add(value, (facet, value))
-            words = [t.norm for t in tokenise(value)]
-            if len(words) > 1 and len(words[-1]) > 3 and facet in ("director", "star", "actor", "writer", "cast"):
-                last.setdefault(words[-1], set()).add(value)
+            if len(name) > 1 and len(name[-1]) > 3 and facet in ("director", "star", "actor", "writer", "cast"):
+                last.setdefault(name[-1], set()).add(value)
         common = {fold(value) for _, value in values}
-        for facet, value in values:
-            words = [t.norm for t in tokenise(value)]
-            if len(words) > 1 and words[-1] in last and len(last[words[-1]]) == 1 and words[-1] not in common:
-                self._phrases.add(words[-1], (facet, value))
+        for (facet, value), name in folded.items():
+            if len(name) > 1 and name[-1] in last and len(last[name[-1]]) == 1 and name[-1] not in common:
+                self._phrases.add(name[-1], (facet, value))
 
     def find(self, text: str) -> list[Match]:
         """Matches whose payloads are (facet, value) pairs; one name may stand under several facets."""
@@ -205,11 +210,11 @@ class AttributeIndex:
         """What the text says about attributes, with polarity, in order, without repeats; the last word on a value counts."""
         found: dict[tuple[str, str], Statement] = {}
         cuts = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
+        negations = may_negate(text)
         for start, end in itertools.pairwise(cuts):
             clause = text[start:end]
             for match in self.find(clause):
-                before = _AFFIRM.sub(" ", clause[: match.start])
-                polarity = -1 if _NEGATION.search(before) else 1
+                polarity = -1 if negations and _negation(_AFFIRM.sub(" ", clause[: match.start])) else 1
                 for facet, value in match.payloads:
                     found.pop((facet, value), None)
                     found[facet, value] = Statement(facet, value, -1 if polarity < 0 else 1)

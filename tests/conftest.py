@@ -1,10 +1,14 @@
 """Settings of all tests."""
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+
+from harness.api import Split
+from harness.scenarios import data_hash
+from harness_plugins.datasets.cinema import Cinema
 
 # A busy machine is no failure: hypothesis shall not time its examples.
 settings.register_profile("untimed", deadline=None)
@@ -27,3 +31,28 @@ def small_heap() -> None:
     process, and every examination of a component collects twice, which would take seconds each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cinema_is_read_once() -> Iterator[None]:
+    """A hundred runs in this process play on the packaged files of `cinema`, which are data that nobody may change: each split
+    is read once, and at the end it must be what it was."""
+    load = Cinema.load
+    kept: dict[tuple[str, str], tuple[Split, str]] = {}
+
+    def once(cinema: Cinema, split: str) -> Split:
+        options = cinema.options
+        if options.path is not None or options.fresh is not None:
+            return load(cinema, split)
+        name = (options.difficulty, split)
+        if name not in kept:
+            read = load(cinema, split)
+            kept[name] = read, data_hash(read, read.scenarios)
+        read = kept[name][0]
+        return Split(read.name, list(read.scenarios), list(read.training), read.catalogue, read.notes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cinema, "load", once)
+        yield
+    for name, (read, digest) in kept.items():
+        assert data_hash(read, read.scenarios) == digest, f"a test changed {name}, which all tests share"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from harness.api import Conversation, Item, RecommenderSetup
+from harness.api import Conversation, Item, Message, RecommenderSetup
 from harness.text import fold, words
 
 from .base import CatalogueScorer
@@ -55,16 +56,19 @@ class Bm25(CatalogueScorer):
         stop = {fold(word) for word in STOPWORDS_EN_PLUS}
         documents = [[w for w in item_words(item) if w not in stop] for item in setup.catalogue]
         if self._options.dialogues:
+
+            @lru_cache(maxsize=256)  # one message stands before several recommendations
+            def telling(message: Message) -> list[str]:
+                return [w for w in self.reader.read(message).words if w not in stop]
+
             for messages, rows in examples(setup.catalogue, setup.training):
-                said = [w for m in messages[-self._options.dialogues :] for w in self.reader.read(m).words if w not in stop]
-                for row in rows:
-                    documents[row].extend(said)
+                for message in messages[-self._options.dialogues :]:
+                    for row in rows:
+                        documents[row] += telling(message)
         vocabulary: dict[str, int] = {}
-        for document in documents:
-            for word in document:
-                vocabulary.setdefault(word, len(vocabulary))
+        numbered = [[vocabulary.setdefault(word, len(vocabulary)) for word in document] for document in documents]
         self._index = bm25s.BM25(k1=self._options.k1, b=self._options.b, dtype="float64")
-        self._index.index(([[vocabulary[w] for w in d] for d in documents], vocabulary), show_progress=False)
+        self._index.index((numbered, vocabulary), show_progress=False)
 
     def scores(self, conversation: Conversation) -> Scores:
         weights: dict[str, float] = {}

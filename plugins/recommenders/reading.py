@@ -5,7 +5,9 @@ Everything here is a heuristic for texts without structured statements: polarity
 
 from __future__ import annotations
 
+import re
 from collections import deque
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
@@ -19,19 +21,20 @@ from .evidence import evidence, known_rows
 # than a person writes are read anew, so that they cannot fill the memory.
 _REMEMBERED = 8_192
 _LONGEST = 2_000
+# A clause starts within a word of the text: "but's".
+_CUT_WORD = re.compile(r"(?:but|though|although|however|except|instead|than)'")
 
 
 class Reading(msgspec.Struct, frozen=True):
     """One message. `words` and `negative` are its folded words outside and inside of negated clauses, in order; `items` are
-    (catalogue row, sign) of its linked items; `blanked` is the text without their titles.
+    (catalogue row, sign) of its linked items.
 
-    A title is a name: "Never Been Kissed" negates nothing, "Horror Express" asks for no genre.
+    A title is a name: "Never Been Kissed" negates nothing.
     """
 
     words: tuple[str, ...]
     negative: tuple[str, ...]
     items: tuple[tuple[int, int], ...]
-    blanked: str
 
 
 class Reader:
@@ -52,29 +55,28 @@ class Reader:
         """What one message says about attributes, in order."""
         return self._remembered_statements(message) if len(message.text) <= _LONGEST else self._find_statements(message)
 
+    def blanked(self, message: Message) -> str:
+        """The text with blanks in place of its linked items' titles: "Horror Express" asks for no genre."""
+        return _blank(message.text, self._titles(message.text, known_rows(self.catalogue, message.items)))
+
     def _read(self, message: Message) -> Reading:
         text = message.text
         linked = known_rows(self.catalogue, message.items)
-        titles = self._titles(text, linked)
-        pieces: list[str] = []
-        at = 0
-        for match in titles:
-            pieces += (text[at : match.start], " " * (match.end - match.start))
-            at = match.end
-        blanked = "".join((*pieces, text[at:]))
         signs = dict.fromkeys(linked, 1)
-        if "'" not in text and text.isascii() and not may_negate(blanked):  # most texts; a word with an apostrophe may be cut
-            return Reading(tuple(words(text)), (), tuple(signs.items()), blanked)
+        if not may_negate(text) and not _CUT_WORD.search(text):  # most texts
+            return Reading(tuple(words(text)), (), tuple(signs.items()))
+        titles = self._titles(text, linked)
+        blanked = _blank(text, titles)
         said: tuple[list[str], list[str]] = ([], [])
         ahead = deque(titles)
         for start, end, polarity in polarity_spans(blanked):
             said[polarity < 0].extend(words(text[start:end]))
             while ahead and ahead[0].start < end:
                 signs.update(dict.fromkeys(ahead.popleft().payloads, polarity))
-        return Reading(tuple(said[0]), tuple(said[1]), tuple(signs.items()), blanked)
+        return Reading(tuple(said[0]), tuple(said[1]), tuple(signs.items()))
 
     def _find_statements(self, message: Message) -> tuple[Statement, ...]:
-        return self._attributes.statements(self.read(message).blanked)
+        return self._attributes.statements(self.blanked(message))
 
     def _titles(self, text: str, rows: list[int]) -> list[Match]:
         """Where the text names these items; the payloads are their rows."""
@@ -113,3 +115,13 @@ class Reader:
             if statement.polarity > 0 and statement.value in attributes.get(statement.facet, ()):
                 return f"you asked for {statement.value}"
         return None
+
+
+def _blank(text: str, matches: Iterable[Match]) -> str:
+    """Blanks instead of a removal keep the offsets."""
+    pieces: list[str] = []
+    at = 0
+    for match in matches:
+        pieces += (text[at : match.start], " " * (match.end - match.start))
+        at = match.end
+    return "".join((*pieces, text[at:]))

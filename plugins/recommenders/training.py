@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -25,11 +26,8 @@ def require_training(name: str, training: Sequence[TrainingDialogue]) -> None:
 
 def mention_counts(catalogue: Catalogue, training: Iterable[TrainingDialogue]) -> Scores:
     """Mentions per catalogue row: each linked item of each message counts once. Shape (items,)."""
-    mentions: Counter[str] = Counter()
-    for dialogue in training:
-        for message in dialogue.messages:
-            if message.items:
-                mentions.update(dict.fromkeys(message.items).keys())
+    linking = (message.items for dialogue in training for message in dialogue.messages if message.items)
+    mentions = Counter(itertools.chain.from_iterable(items if len(items) == 1 else set(items) for items in linking))
     return np.array([mentions[item.id] for item in catalogue], dtype=np.float64)
 
 

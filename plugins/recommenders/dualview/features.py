@@ -124,8 +124,9 @@ class Featuriser:
         said = [(word(w), False) for w in dict.fromkeys(reading.words)]
         said += [(word(w), True) for w in dict.fromkeys(reading.negative)]
         signs = dict(reading.items)
-        sentences = self._sentences(message, reading.blanked, list(signs)) if signs else {}
-        first = _SENTENCE.split(reading.blanked, maxsplit=1)[0]
+        blanked = self.reader.blanked(message)
+        sentences = self._sentences(message, blanked, list(signs)) if signs else {}
+        first = _SENTENCE.split(blanked, maxsplit=1)[0]
         stated = self.reader.said_by(message) if message.role == "seeker" else ()
         values = ((self.tokens.value(s.facet, s.value), s.polarity < 0) for s in stated)
         return _Read(

@@ -64,6 +64,19 @@ def test_words_are_the_folded_tokens(text: str) -> None:
     assert words(text) == [token.norm for token in tokenise(text)]
 
 
+PIECES = "but's|Though'll|but|, however|want|know|not|No|don't|dont|never|can't get enough of|film|é|'|,|.|;| ".split("|")
+
+
+@given(st.lists(st.sampled_from(PIECES)).map(" ".join) | st.lists(st.sampled_from(PIECES)).map("".join))
+def test_every_word_has_the_sign_of_the_span_in_which_it_stands(text: str) -> None:
+    """However much of the work a text is spared that needs none."""
+    said: dict[int, list[str]] = {1: [], -1: []}
+    for start, end, polarity in polarity_spans(text):
+        said[polarity] += words(text[start:end])
+    reading = READER.read(seeker(text))
+    assert (list(reading.words), list(reading.negative)) == (said[1], said[-1])
+
+
 def test_unknown_ids_and_empty_texts_are_read_without_complaint() -> None:
     reading = READER.read(seeker("", "nobody-knows-this"))
     assert (reading.words, reading.items) == ((), ())
