@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from harness.errors import HarnessError, UsageError, described
+from harness.wholefiles import why
 
 REACH: Final = 10.0
 """Seconds within which a cluster's address must answer."""
@@ -116,13 +117,19 @@ class Cluster:
                 raise UsageError(f"--ray-address {address}: write HOST:PORT (the port is 6379 by default), auto or local")
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
-            except (OSError, OverflowError) as error:
-                raise UsageError(f"--ray-address {address}: nothing answers there ({described(error)})") from None
+            except OverflowError:
+                raise UsageError(f"--ray-address {address}: a port is a number up to 65535") from None
+            except OSError as error:
+                raise UsageError(f"--ray-address {address}: nothing answers there ({why(error)})") from None
             _probe(address)
         try:
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             self.close()
+            if address == "auto" and isinstance(error, ConnectionError):
+                raise UsageError(
+                    "--ray-address auto: this machine is in no Ray cluster; `ray start` joins or begins one"
+                ) from None
             raise UsageError(
                 f"--ray-address {address}: can't join that Ray cluster from here ({described(error, 500)}); the harness must "
                 "run on one of its nodes, with the same Ray and Python"

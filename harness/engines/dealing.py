@@ -60,7 +60,7 @@ class Dealer:
         """How many dialogues of which so many workers died may be with one worker."""
         if level:
             return max(1, self._at_once // int(NARROWER**level))
-        ahead = min(AHEAD, self._fresh // (2 * self._workers))
+        ahead = min(AHEAD, max(0, self._fresh - self._workers * self._at_once) // (2 * self._workers))
         return min(self._at_once, -(-self.left // self._workers)) + ahead
 
     def _next(self, level: int) -> Job | None:

@@ -32,6 +32,7 @@ class RayEngine:
         need_ray()
         self._settings = settings or RaySettings()
         self._cluster: Cluster | None = None
+        self._free: tuple[float, float] | None = None
         self._say: Callable[[str], None] = lambda text: None
 
     def prepare(self, assembly: Assembly, say: Callable[[str], None]) -> None:
@@ -54,7 +55,7 @@ class RayEngine:
             raise UsageError("RayEngine.play: call prepare first")
         left = len(assembly.scenarios) * assembly.config.trials - len(done)
         gpus = self._gpus(cluster, assembly)
-        workers = min(left, self._settings.workers or _room(cluster, self._settings.cpus_per_worker, gpus))
+        workers = min(left, self._settings.workers or self._room(cluster, gpus))
         sharing = sharing_of(assembly.config, assembly.layers)
         config = config_for_worker(assembly.config, workers)
         plan = Plan(
@@ -102,15 +103,14 @@ class RayEngine:
         local = any(model.name.startswith("hf:") for model in assembly.models.values())
         return 1.0 if local and cluster.resources()[1] else 0.0
 
+    def _room(self, cluster: Cluster, gpus: float) -> int:
+        """For how many workers there is room. What was free at first counts: the last run's workers may not be gone yet."""
+        self._free = self._free or cluster.resources(free=True)
+        wanted = (self._settings.cpus_per_worker, gpus)
+        return max(1, min((int(have / want) for have, want in zip(self._free, wanted, strict=True) if want), default=1))
+
     def close(self) -> None:
         """Leave the cluster; one of its own is ended."""
         if self._cluster is not None:
             self._cluster.close()
             self._cluster = None
-
-
-def _room(cluster: Cluster, cpus: float, gpus: float) -> int:
-    """For how many workers the cluster has room now."""
-    free = cluster.resources(free=True)
-    places = [int(have / want) for have, want in zip(free, (cpus, gpus), strict=True) if want]
-    return max(1, min(places, default=1))
