@@ -115,8 +115,8 @@ def resolve(registry: Registry, kind: Kind, choice: Choice) -> Part:
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Hardly anything of what is read becomes garbage; looking for it again and again took as long as the reading."""
+def uncollected() -> Iterator[None]:
+    """Hardly anything of what is read becomes garbage; looking for it again and again takes as long as the reading."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -128,7 +128,7 @@ def _uncollected() -> Iterator[None]:
 
 def load_split(part: Part, dataset: Any, split: str) -> Split:
     """One split of a data set, checked. Raises DataError, or PluginError with the culprit's name."""
-    with blaming(part.entry, f"failed to load its {split} split"), _uncollected():
+    with blaming(part.entry, f"failed to load its {split} split"), uncollected():
         loaded = dataset.load(split)
     if not isinstance(loaded, Split):
         raise PluginError(f"dataset {part.entry.name!r}: load() returned {type(loaded).__name__}, not a harness.Split")

@@ -31,6 +31,18 @@ CHUNK = 256
 """Dialogues scored at once."""
 
 
+class _Block:
+    """Some rows of a column as plain lists: taking them out of arrays one by one took longer than scoring them."""
+
+    def __init__(self, column: Column, rows: slice) -> None:
+        self.column = column
+        self.codes: list[int] = column.codes[rows].tolist()
+        self.values: list[float] = column.values[rows].tolist()
+        turns = column.level == "turn"
+        self.turn_codes: list[list[int]] = column.turn_codes[rows].tolist() if turns else []
+        self.turns: list[list[float]] = column.turns[rows].tolist() if turns else []
+
+
 class RunScores:
     """What `score_run` found: `summary` (the content of summary.json) and `rows()` (the lines of scores.jsonl)."""
 
@@ -46,7 +58,8 @@ class RunScores:
         that has a value or a reason other than not having been played), `unscored` and `unscored_by_turn` the reasons.
         Dialogues that are not valid have no values.
         """
-        at = -1
+        valid = 0
+        block: list[_Block] = []
         for outcome in self._outcomes:
             row: dict[str, Any] = {
                 "scenario": outcome.scenario,
@@ -58,21 +71,26 @@ class RunScores:
             if outcome.status != "valid":
                 yield row
                 continue
-            at += 1
+            at = valid % CHUNK
+            if not at:
+                block = [_Block(column, slice(valid, valid + CHUNK)) for column in self._columns]
+            valid += 1
             row["values"], row["by_turn"], why, why_by_turn = {}, {}, {}, {}
-            for column in self._columns:
-                name, code = column.name, int(column.codes[at])
-                row["values"][name] = "unscored" if code else float(column.values[at])
+            for part in block:
+                column, code = part.column, part.codes[at]
+                name = column.name
+                row["values"][name] = "unscored" if code else part.values[at]
                 if code:
                     why[name] = column.reason(code)
                 if column.level == "turn":
-                    codes = column.turn_codes[at].tolist()
+                    codes, values = part.turn_codes[at], part.turns[at]
                     if column.over_turns == "mean":
                         codes = codes[: outcome.turns]
-                    values = column.turns[at].tolist()
+                    if not any(codes):
+                        row["by_turn"][name] = values[: len(codes)]
+                        continue
                     row["by_turn"][name] = ["unscored" if c else v for c, v in zip(codes, values, strict=False)]
-                    if any(codes):
-                        why_by_turn[name] = {str(t): column.reason(c) for t, c in enumerate(codes, start=1) if c}
+                    why_by_turn[name] = {str(t): column.reason(c) for t, c in enumerate(codes, start=1) if c}
             if why:
                 row["unscored"] = why
             if why_by_turn:

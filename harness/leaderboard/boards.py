@@ -66,8 +66,13 @@ def find_boards(root: Path) -> list[Path]:
 
 def stand(registry: Registry, folder: Path) -> tuple[Standing, list[Problem]]:
     """Recompute a board from its submissions. What is not sound is left out of it, and told."""
+    sound, problems = checked(registry, folder)
+    return standing_of(folder, sound), problems
+
+
+def checked(registry: Registry, folder: Path) -> tuple[list[Contents], list[Problem]]:
+    """The sound submissions of a board, by name, and what is wrong with the others; the data set is not looked at."""
     board = read_board(folder)
-    confirmed = _reproduced(folder)
     sound: list[Contents] = []
     problems: list[Problem] = []
     for place in sorted(path for path in (folder / SUBMISSIONS).glob("*") if not path.name.startswith(".")):
@@ -79,7 +84,13 @@ def stand(registry: Registry, folder: Path) -> tuple[Standing, list[Problem]]:
         ]
         if contents is not None and not found:
             sound.append(contents)
-    return Standing(folder, board, _config(board), tuple(_rows(board, sound, confirmed))), problems
+    return sound, problems
+
+
+def standing_of(folder: Path, sound: Sequence[Contents]) -> Standing:
+    """A board with these submissions on it."""
+    board = read_board(folder)
+    return Standing(folder, board, _config(board), tuple(_rows(board, sound, _reproduced(folder))))
 
 
 def _misplaced(contents: Contents | None, earlier: Sequence[Contents]) -> Iterator[Problem]:
@@ -209,7 +220,9 @@ def confirm(submission: Path, run: Path) -> None:
     _, _, records = finished_run(run)
     if transcripts_hash(records) != said.transcripts:
         raise UsageError(f"{run} has other dialogues than {submission} (seconds aside): it reproduces nothing")
-    write_atomically(board / REPRODUCED, _json(dict(sorted({**_reproduced(board), submission.name: said.transcripts}.items()))))
+    write_atomically(
+        board / REPRODUCED, _json(dict(sorted({**_reproduced(board), submission.absolute().name: said.transcripts}.items())))
+    )
 
 
 def _reproduced(folder: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from harness.api import DialogueRecord
+from harness.assembly import uncollected
 from harness.config import RunConfig, fingerprint
 from harness.errors import HarnessError, UsageError
 from harness.leaderboard.dialogues import check_end, check_record, check_row
@@ -79,6 +80,11 @@ class Problems:
 
 def check_contents(registry: Registry, folder: Path, told: Told, board: Board | None = None) -> Contents | None:
     """Everything that needs no data set. None when the submission could not be read at all."""
+    with uncollected():
+        return _check_contents(registry, folder, told, board)
+
+
+def _check_contents(registry: Registry, folder: Path, told: Told, board: Board | None) -> Contents | None:
     for problem in look_around(folder):
         told(problem)
     if folder.is_symlink() or not folder.is_dir():

@@ -14,6 +14,7 @@ import msgspec
 
 from harness.api import Conversation, DialogueRecord, Recommendation, Scenario
 from harness.assembly import Assembly, Part, load_data, prepare, resolve
+from harness.calls import Elsewhere, Submit
 from harness.config import Choice, RunConfig
 from harness.errors import ComponentFault, HarnessError
 from harness.leaderboard.contents import Contents
@@ -107,15 +108,24 @@ def _against(records: Sequence[DialogueRecord], scenarios: Sequence[Scenario], *
 # ------------------------------------------------------------------------------------------------------------------ replay
 
 
-class Recorded:
-    """A recommender that recommends what is recorded. It knows a dialogue by its seed, which is different in each."""
+class Recorded(Elsewhere):
+    """A recommender that recommends what is recorded: nothing is computed, so it needs no thread and no time limit. It knows a
+    dialogue by its seed, which is different in each."""
+
+    batched, max_batch = False, None
 
     def __init__(self, records: Sequence[DialogueRecord], config: RunConfig) -> None:
         self._records = {derive_seed(config.seed, r.scenario, r.trial, "recommender"): r for r in records}
         self._k = config.k
 
-    def recommend_batch(self, conversations: Sequence[Conversation], k: int) -> list[Recommendation | Exception]:
+    def bind(self, submit: Submit) -> None:
+        """It asks nobody."""
+
+    async def call(self, conversations: Sequence[Conversation], k: int) -> list[Recommendation | Exception]:
         return [self._one(conversation) for conversation in conversations]
+
+    async def leave(self) -> None:
+        """It has nothing open."""
 
     def _one(self, conversation: Conversation) -> Recommendation | Exception:
         record = self._records[conversation.seed]

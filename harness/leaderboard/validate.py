@@ -40,7 +40,7 @@ def validate(registry: Registry, folder: Path, *, board: Path | None = None, loa
             # Nothing that this board does not know is made or loaded for a stranger's manifest.
             notes.append("not checked against the data: its manifest is not one of this board")
         elif contents.records:
-            notes += _with_data(registry, contents, loader, told, known=rules is not None)
+            notes += against_data(registry, contents, loader, told, known=rules is not None)
         if contents.config.limit is not None:
             notes.append(
                 f"a run of the first {contents.config.limit} scenarios only (--limit): no board of whole runs takes it"
@@ -48,8 +48,11 @@ def validate(registry: Registry, folder: Path, *, board: Path | None = None, loa
     return Verdict(folder, told.listed(), notes, contents)
 
 
-def _with_data(registry: Registry, contents: Contents, loader: Loader, told: Problems, *, known: bool) -> list[str]:
-    """What could not be checked, and why. `known`: a board's hash speaks for the scenarios where the data are not there."""
+def against_data(registry: Registry, contents: Contents, loader: Loader, told: Problems, *, known: bool) -> list[str]:
+    """Compare with the data set and play the simulator's side again. Returns what could not be checked, and why.
+
+    `known`: a board's hash speaks for the scenarios where the data are not there.
+    """
     try:
         data = loader(contents.config)
     except HarnessError as error:

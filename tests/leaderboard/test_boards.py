@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from harness.cli import main
 from harness.errors import UsageError
-from harness.leaderboard.boards import Standing, confirm, find_boards, new_board, shared_ranks, stand
+from harness.leaderboard.boards import Standing, confirm, new_board, shared_ranks, stand
 from harness.leaderboard.build import SCHEMA, generate, schema_text, stale, write
 from harness.leaderboard.identity import trained
 from harness.leaderboard.markdown import board_page, table
@@ -228,20 +228,3 @@ def test_the_schema_is_made_from_the_types_and_strict_at_every_level() -> None:
             assert part["additionalProperties"] is False, name
     for reference in re.findall(r'"\$ref": "#/\$defs/(\w+)"', schema_text()):
         assert reference in schema["$defs"]
-
-
-def test_the_boards_of_this_repository_hold_no_text_of_licensed_data() -> None:
-    free = {"cinema"}
-    for folder in find_boards(ROOT):
-        board = msgspec.json.decode((folder / "board.json").read_bytes())
-        if board["fields"]["dataset.name"] not in free:
-            assert board["form"] == "ranks"
-            assert not list(folder.rglob("dialogues*"))
-
-
-def test_a_small_board_of_this_repository_is_sound_and_up_to_date(registry: Registry) -> None:
-    folder = ROOT / "inspired-novel-static"
-    standing, problems = stand(registry, folder)
-    assert problems == []
-    assert (folder / "README.md").read_text(encoding="utf-8") == board_page(standing)
-    assert {"random", "popularity", "copy-history", "bm25"} <= {row.slug for row in standing.rows if row.floor}
