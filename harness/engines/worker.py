@@ -12,14 +12,13 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from harness import __version__
-from harness.api import DialogueRecord
 from harness.assembly import Assembly, assemble, prepare
 from harness.batching import Flow
 from harness.config import difference
@@ -44,10 +43,10 @@ MOST_BYTES: Final = 1 << 23
 
 
 class Worker:
-    """One of a run's workers."""
+    """One of a run's workers. (None of its methods may be async: Ray would call them all in a loop then.)"""
 
     def __init__(self) -> None:
-        self._outbox: queue.SimpleQueue[bytes | Report] = queue.SimpleQueue()
+        self._player: Player | None = None
         self._owed = 0
         """Dialogues taken and not reported."""
         self._ended: Report | None = None
@@ -78,34 +77,25 @@ class Worker:
             lines = "\n  ".join(difference(order.fields, assembly.fields))
             raise ConfigMismatch(f"this would be another run than the driver's (driver -> here):\n  {lines}")
         prepare(assembly)
-        ready = threading.Event()
-        thread = threading.Thread(target=self._serve, args=(assembly, ready), name="harness-dialogues", daemon=True)
-        thread.start()
-        ready.wait()
-
-    # ------------------------------------------------------------------------------------------------------ main thread
+        self._player = Player(assembly)
 
     def exchange(self, order: bytes) -> bytes:
         """Take an `Order`; the `Report` of what is finished, at the latest after `BEAT` seconds."""
+        if self._player is None:
+            raise RuntimeError("exchange before start")
         asked = msgspec.msgpack.decode(order, type=Order)
         self._owed += len(asked.jobs)
-        with contextlib.suppress(RuntimeError):  # the loop has ended: the report says why
-            if asked.jobs:
-                self._loop.call_soon_threadsafe(self._hand_over, asked.jobs)
-            if asked.finish:
-                self._loop.call_soon_threadsafe(self._hand_over, [None])
-            if asked.stop:
-                self._loop.call_soon_threadsafe(self._task.cancel)
-        return msgspec.msgpack.encode(self._report())
+        self._player.give([*asked.jobs, *([None] if asked.finish else [])])
+        if asked.stop:
+            self._player.cancel()
+        return msgspec.msgpack.encode(self._ended or self._report(self._player.outbox))
 
-    def _report(self) -> Report:
-        if self._ended is not None:
-            return self._ended
+    def _report(self, outbox: queue.SimpleQueue[bytes | Report]) -> Report:
         records: list[bytes] = []
         wanted, size, until = max(1, self._owed // 2), 0, time.monotonic() + BEAT
         while len(records) < wanted and size < MOST_BYTES:
             try:
-                found = self._outbox.get(timeout=max(0.0, until - time.monotonic()))
+                found = outbox.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
             if isinstance(found, Report):
@@ -118,41 +108,59 @@ class Worker:
         self._owed -= len(records)
         return Report(records)
 
-    # ------------------------------------------------------------------------------------------------ the loop's thread
 
-    def _serve(self, assembly: Assembly, ready: threading.Event) -> None:
+class Player:
+    """The loop in which the dialogues run, in a thread of its own."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.outbox: queue.SimpleQueue[bytes | Report] = queue.SimpleQueue()
+        """Finished dialogues, and at the end a report without any."""
+        self._assembly = assembly
+        self._loop = asyncio.new_event_loop()
+        self._inbox: asyncio.Queue[Job | None] = asyncio.Queue()
+        self._task = self._loop.create_task(self._play())
+        threading.Thread(target=self._serve, name="harness-dialogues", daemon=True).start()
+
+    def give(self, jobs: Sequence[Job | None]) -> None:
+        """More to play; None when there is no more."""
+        self._post(lambda: self._add(jobs))
+
+    def cancel(self) -> None:
+        """Stop; what was played of the dialogues under way is recorded."""
+        self._post(self._task.cancel)
+
+    def _add(self, jobs: Sequence[Job | None]) -> None:
+        for job in jobs:
+            self._inbox.put_nowait(job)
+
+    def _post(self, function: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: the report says why
+            self._loop.call_soon_threadsafe(function)
+
+    def _serve(self) -> None:
         failure = None
         try:
-            asyncio.run(self._play(assembly, ready))
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._wait())
         except asyncio.CancelledError:
             pass
         except BaseException as error:  # noqa: BLE001  it is told, and ends the run
             failure = failure_of(error)
-        self._outbox.put(Report(ended=True, failure=failure))
+        self.outbox.put(Report(ended=True, failure=failure))
 
-    async def _play(self, assembly: Assembly, ready: threading.Event) -> None:
-        self._loop, self._inbox = asyncio.get_running_loop(), asyncio.Queue[Job | None]()
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("no task")
-        self._task = task
+    async def _wait(self) -> None:
+        await self._task
+
+    async def _play(self) -> None:
         encode = msgspec.json.Encoder().encode
-
-        def write(record: DialogueRecord) -> None:
-            self._outbox.put(encode(record))
-
-        ready.set()
-        await play_taken(assembly, self._take, write, at_once=assembly.config.transport.at_once)
+        at_once = self._assembly.config.transport.at_once
+        await play_taken(self._assembly, self._take, lambda record: self.outbox.put(encode(record)), at_once=at_once)
 
     async def _take(self, flow: Flow) -> Job | None:
         job = await flow.wait(self._inbox.get()) if self._inbox.empty() else self._inbox.get_nowait()
         if job is None:  # for the others too
             self._inbox.put_nowait(None)
         return job
-
-    def _hand_over(self, jobs: Sequence[Job | None]) -> None:
-        for job in jobs:
-            self._inbox.put_nowait(job)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -10,8 +10,19 @@ from pathlib import Path
 import msgspec
 
 from harness import Component, hookimpl
-from harness.api import Catalogue, Conversation, DatasetCard, Feedback, Item, Message, Need, Recommendation, Scenario, Split
-from harness.api import TrainingDialogue
+from harness.api import (
+    Catalogue,
+    Conversation,
+    DatasetCard,
+    Feedback,
+    Item,
+    Message,
+    Need,
+    Recommendation,
+    Scenario,
+    Split,
+    TrainingDialogue,
+)
 
 ITEMS = 60
 
@@ -38,7 +49,7 @@ class Grid:
 
 
 class Steady:
-    """Recommends by the seed. Writes its process's number into a folder, dies of a scenario, or asks its model, as it is told."""
+    """Recommends by the seed. As told, it writes its process's number into a folder, dies of a scenario, or asks its model."""
 
     class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """What to do."""
