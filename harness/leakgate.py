@@ -123,12 +123,18 @@ class LeakGate:
     def _add_words(self, words: list[str], item_id: str) -> None:
         if not words:
             return
-        self._index.add(" ".join(words), item_id)
-        self._note(words)
+        self._store(words, item_id)
         if len(words) > 1 and words[0] in _ARTICLES:
             # "the matrix" is also called "matrix"; "a man" is not called "man", but then the word is an ordinary one.
-            self._index.add(" ".join(words[1:]), item_id)
-            self._note(words[1:])
+            self._store(words[1:], item_id)
+
+    def _store(self, words: list[str], item_id: str) -> None:
+        joined = "".join(words)
+        if joined.isascii() and joined.isalnum():
+            self._index.add_words(words, item_id)
+        else:  # folding may have left something to cut: "⑴" is "(1)" now
+            self._index.add(" ".join(words), item_id)
+        self._note(words)
 
     def _note(self, words: list[str]) -> None:
         if all(w in _ORDINARY or w.isdigit() for w in words) or len("".join(words)) == 1:

@@ -214,11 +214,8 @@ def _revision(bound: BoundMetric) -> Any:
 
 def popularity(split: Split) -> dict[str, int]:
     """How often each item is mentioned in the training dialogues."""
-    counts: Counter[str] = Counter()
-    for dialogue in split.training:
-        for message in dialogue.messages:
-            counts.update(message.items)
-    return dict(counts)
+    messages = (message for dialogue in split.training for message in dialogue.messages)
+    return dict(Counter(itertools.chain.from_iterable(message.items for message in messages)))
 
 
 def ceilings(dataset: Any, name: str, split: Split, scenarios: Sequence[Scenario]) -> list[Ceiling]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -127,7 +127,10 @@ class PhraseIndex:
 
     def add(self, phrase: str, payload: Any) -> None:
         """Store `payload` under `phrase`; phrases without a word are ignored."""
-        path = words(phrase)
+        self.add_words(words(phrase), payload)
+
+    def add_words(self, path: Sequence[str], payload: Any) -> None:
+        """As `add`, for a phrase whose words are cut and folded already."""
         if not path:
             return
         node = self._root
@@ -194,7 +197,7 @@ class AttributeIndex:
         last: dict[str, set[str]] = {}
         folded = {named: words(named[1]) for named in values}
         for (facet, value), name in folded.items():
-            self._phrases.add(value, (facet, value))
+            self._phrases.add_words(name, (facet, value))
             if len(name) > 1 and len(name[-1]) > 3 and facet in ("director", "star", "actor", "writer", "cast"):
                 last.setdefault(name[-1], set()).add(value)
         common = {fold(value) for _, value in values}

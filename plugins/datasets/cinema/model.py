@@ -69,8 +69,12 @@ def normals(draw: Random, *shape: int) -> Floats:
 
 def categorical(draw: Random, weights: Floats) -> int:
     """An index drawn in proportion to non-negative weights."""
-    edges = np.cumsum(weights)
-    return min(int(np.searchsorted(edges, draw.random() * edges[-1], side="right")), len(weights) - 1)
+    return _within(draw, weights.cumsum())
+
+
+def _within(draw: Random, edges: Floats) -> int:
+    """As `categorical`, by the weights' running sums."""
+    return min(int(edges.searchsorted(draw.random() * edges[-1], side="right")), len(edges) - 1)
 
 
 class World:
@@ -175,8 +179,22 @@ class World:
     def draw_wanted(self, draw: Random, level: Level, facet: str, film: int, taste: int) -> int:
         """The code of a wanted value that a user of that type states about the film."""
         if draw.random() >= level.reliability[facet]:
-            film = categorical(draw, self.taste[taste])
-        return categorical(draw, self.share[facet][:, film])
+            film = _within(draw, self._taste_edges[taste])
+        values, edges = self._share_edges[facet][film]
+        return int(values[_within(draw, edges)])
+
+    @cached_property
+    def _taste_edges(self) -> Floats:
+        return self.taste.cumsum(axis=1)
+
+    @cached_property
+    def _share_edges(self) -> dict[str, list[tuple[NDArray[np.intp], Floats]]]:
+        """Per facet and film the codes of its values and the running sums of their shares: all other values have none."""
+        held = {facet: [np.flatnonzero(of_film) for of_film in share.T] for facet, share in self.share.items()}
+        return {
+            facet: [(values, self.share[facet][values, film].cumsum()) for film, values in enumerate(of_films)]
+            for facet, of_films in held.items()
+        }
 
     def draw_unwanted(self, draw: Random, level: Level, facet: str, film: int) -> int:
         """The code of a value that the user says they do not want."""
