@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("trl")
-
-from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
 from harness.api import Catalogue, Conversation, Item, Message, Need, Scenario, SimulatorSetup, Split  # noqa: E402
 from harness.rollouts import Environment  # noqa: E402
@@ -25,11 +23,16 @@ from harness_plugins.simulators.controls import ExcludeOnly  # noqa: E402
 from harness_plugins.simulators.target import RuleTarget  # noqa: E402
 from harness_plugins.smtpo.tiny import TinySettings, make_model, make_tokenizer  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.credit import CreditSettings  # noqa: E402
-from harness_plugins.trainers.smtpo.rl.grpo import TurnTrainer, item_means  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.policy import EngineGenerate, Player, Recorder, Said  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.rewards import Weights  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.rollout import Rollouts, credited, item_tokens  # noqa: E402
 from harness_plugins.trainers.smtpo.rl.settings import RlSettings  # noqa: E402
+
+if TYPE_CHECKING:
+    from harness_plugins.trainers.smtpo.rl.grpo import TurnTrainer
+
+# TRL is imported by the tests that need it: that takes seconds, and every process collects this module.
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed")
 
 FILMS = Catalogue(Item(f"f{n}", f"Film {n}", attributes={"genre": ("horror" if n % 2 else "comedy",)}) for n in range(4))
 SCENARIOS = [
@@ -180,6 +183,8 @@ def test_tokens_of_the_answer_know_their_rank(tokenizer: Any) -> None:
 
 
 def test_log_ratios_of_items_are_means_over_their_tokens() -> None:
+    from harness_plugins.trainers.smtpo.rl.grpo import item_means
+
     difference = torch.tensor([[0.1, 0.3, 0.5, 0.7]])
     means = item_means(difference, torch.tensor([[-1, 0, 0, 1]]), torch.ones(1, 4, dtype=torch.long))
     assert means[0].tolist() == pytest.approx([0.1, 0.4, 0.4, 0.7])
@@ -192,6 +197,9 @@ def trainer_of(
     tokenizer: Any, folder: Path, settings: RlSettings, texts: Sequence[str], *, level: str = "token", **arguments: Any
 ) -> TurnTrainer:
     from datasets import Dataset
+    from trl import GRPOConfig
+
+    from harness_plugins.trainers.smtpo.rl.grpo import TurnTrainer
 
     model = make_model(tokenizer, TinySettings(width=32, layers=1, heads=2, inner=64, context=256), 0)
     model.save_pretrained(folder / "start")
@@ -275,6 +283,10 @@ def test_what_is_rewarded_becomes_more_probable(tokenizer: Any, tmp_path: Path, 
 @pytest.mark.filterwarnings("ignore")
 def test_log_probabilities_and_their_gradient_are_trls(tokenizer: Any, tmp_path: Path) -> None:
     """On a CPU ours leave the prompt's logits out."""
+    from trl import GRPOTrainer
+
+    from harness_plugins.trainers.smtpo.rl.grpo import TurnTrainer
+
     trainer = trainer_of(
         tokenizer, tmp_path, RlSettings(steps=1, scenarios=1, group=2, horizon=(2,), beta=0.05), [GOOD, BROKEN], temperature=0.7
     )
@@ -305,6 +317,8 @@ def test_log_probabilities_and_their_gradient_are_trls(tokenizer: Any, tmp_path:
 @pytest.mark.filterwarnings("ignore")
 def test_the_loss_is_trls_where_nothing_is_left_out(tokenizer: Any, tmp_path: Path) -> None:
     """Guards the private methods: a TRL that computes otherwise, or calls them otherwise, fails here."""
+    from trl import GRPOTrainer
+
     settings = RlSettings(steps=1, scenarios=1, group=4, horizon=(1,), beta=0.05)
     trainer = trainer_of(tokenizer, tmp_path, settings, [GOOD, BAD, LATE, BROKEN])
     inputs = trainer._generate_and_score_completions([{"prompt": "s0"}] * 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import msgspec
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("trl")
 
 from harness import artifacts  # noqa: E402
 from harness.api import Catalogue, Conversation, Item, Message, Need, Scenario, Split, TrainingDialogue  # noqa: E402
@@ -26,6 +26,8 @@ from harness_plugins.trainers.smtpo import sft_stage  # noqa: E402
 from harness_plugins.trainers.smtpo.context import StageContext  # noqa: E402
 from harness_plugins.trainers.smtpo.failures import plain_errors  # noqa: E402
 from harness_plugins.trainers.smtpo.rl import rl_stage  # noqa: E402
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed")
 
 FILMS = Catalogue(Item(f"f{n}", f"Film {n}", attributes={"genre": ("horror" if n % 2 else "comedy",)}) for n in range(4))
 SCENARIOS = [
