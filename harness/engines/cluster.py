@@ -113,12 +113,10 @@ class Cluster:
             )
         if address != "auto":
             host, colon, port = address.rpartition(":")
-            if not colon or not port.isdigit():
+            if not colon or not port.isdigit() or int(port) > 65535:
                 raise UsageError(f"--ray-address {address}: write HOST:PORT (the port is 6379 by default), auto or local")
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
-            except OverflowError:
-                raise UsageError(f"--ray-address {address}: a port is a number up to 65535") from None
             except OSError as error:
                 raise UsageError(f"--ray-address {address}: nothing answers there ({why(error)})") from None
             _probe(address)

@@ -59,7 +59,7 @@ def test_an_address_where_nothing_is_is_one_line(capsys: pytest.CaptureFixture[s
     [
         ("ray://head:10001", "not through Ray's client"),
         ("head", "write HOST:PORT"),
-        ("127.0.0.1:70000", "a port is a number"),
+        ("127.0.0.1:70000", "write HOST:PORT"),
     ],
 )
 def test_an_address_that_cannot_be_one_is_told(
