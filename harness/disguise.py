@@ -83,6 +83,7 @@ def disguised(text: str, names: Iterable[tuple[str, str]]) -> list[Hit]:
         return []
     plain = _Letters(text)
     turned = _Letters(text, digits=True) if _DIGIT.search(text) else plain
+    coded = list(_coded(text))
     hits: set[tuple[int, int, str]] = set()
     for item_id, name, key in pairs:
         spans = [span for span in plain.find(key) if _is_disguise(text[slice(*span)], name)]
@@ -92,7 +93,9 @@ def disguised(text: str, names: Iterable[tuple[str, str]]) -> list[Hit]:
             for other in (key[::-1], codecs.encode(key, "rot13")):
                 if other != key:
                     spans += plain.find(other)
-        spans += _coded(text, normalise(name))
+        if coded:
+            phrase = f" {normalise(name)} "
+            spans += [span for span, decoded in coded if phrase in decoded]
         hits.update((start, stop, item_id) for start, stop in spans)
     outer = [hit for hit in hits if not any(o[0] <= hit[0] and hit[1] <= o[1] and o[:2] != hit[:2] for o in hits)]
     return [Hit(*hit) for hit in sorted(outer)]
@@ -117,12 +120,11 @@ def _has_digits_for_letters(span: str, key: str) -> bool:
     return any(c.isalpha() for c in span) and _Letters(span).text != key
 
 
-def _coded(text: str, phrase: str) -> Iterator[tuple[int, int]]:
-    """Pieces of base64 or hexadecimal digits that hold the phrase."""
+def _coded(text: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """Pieces that may be base64 or hexadecimal digits: their places, and the words that they hold, a blank around each."""
     for pattern, decode in ((_CODED, _from_base64), (_HEX, _from_hex)):
         for piece in pattern.finditer(text):
-            if f" {phrase} " in f" {normalise(decode(piece.group()))} ":
-                yield piece.span()
+            yield piece.span(), f" {normalise(decode(piece.group()))} "
 
 
 def _from_base64(piece: str) -> str:

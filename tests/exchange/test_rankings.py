@@ -151,7 +151,9 @@ def test_targets_of_the_data_set_make_missing_scenarios_misses(films: Registry, 
 
 
 def test_lists_of_a_run_score_as_the_run_did(registry: Registry, tmp_path: Path) -> None:
-    config = RunConfig(recommender=Choice("bm25"), simulator=None, dataset=Choice("cinema"), turns=1, preset="static", limit=40)
+    config = RunConfig(
+        recommender=Choice("attribute-match"), simulator=None, dataset=Choice("cinema"), turns=1, preset="static", limit=40
+    )
     result = experiment.execute(registry, config, tmp_path / "run")
     assert result.summary is not None
     lines = [{"id": record.scenario, "items": record.turns[0].items} for record in records(result.folder)]
@@ -161,6 +163,7 @@ def test_lists_of_a_run_score_as_the_run_did(registry: Registry, tmp_path: Path)
         for key in ("value", "ci", "n", "clusters"):
             assert summary["metrics"][name][key] == result.summary["metrics"][name][key], (name, key)
     assert summary["run"]["data_hash"] == result.summary["run"]["data_hash"]
+    assert 0 < value(summary, "ndcg@10") < 1
     titles = [{"id": line["id"], "titles": [title(registry, item) for item in line["items"]]} for line in lines]
     by_title = score_rankings(registry, Asked(file=write(tmp_path / "t.jsonl", *titles), dataset=Choice("cinema"), limit=40))
     assert value(by_title, "ndcg@10") == value(summary, "ndcg@10")
