@@ -47,19 +47,20 @@ class Reach(msgspec.Struct, frozen=True):
 def reach(registry: Registry, isolation: Isolation, options: Mapping[str, Any], data: Mapping[str, Any]) -> Reach:
     """`options` are those that the user gave the recommender (files that they name may be read), `data` those of the data set
     (files that they name may not)."""
-    code = list(_code())
+    mine = _packages()
+    code = list(_code(mine))
     roots = [*code, *map(Path, _SYSTEM), *artifact_folders(), *_named(options), *map(Path, isolation.read)]
     if isolation.network:
         roots += map(Path, _NETWORK)
     allowed = _outermost(path.resolve() for path in roots if path.exists())
-    mine = _packages()
     places = [Path(os.environ["HARNESS_DATA"])] if os.environ.get("HARNESS_DATA") else []
     theirs = [path.resolve() for path in (*_datasets(registry), *places, *_named(data)) if path.exists()]
     # Where code that the recommender needs lies among the data, nothing can be kept away.
     needed = [path.resolve() for path in (*mine.values(), Path(sysconfig.get_paths()["stdlib"]))]
     kept = [path for path in theirs if not any(each.is_relative_to(path) for each in needed)]
     uncovered = sorted(map(str, set(theirs) - set(kept)))
-    copies = [folder / inside for folder in _package_folders(code) for inside in _inside(kept)]
+    inside = _inside(kept, mine)
+    copies = [folder / path for folder in _package_folders(code) for path in inside]
     denied = [*kept, *(path.resolve() for path in copies if path.exists())]
     read: list[str] = []
     listed: list[str] = []
@@ -96,7 +97,7 @@ def _carve(path: Path, denied: list[Path], read: list[str], listed: list[str]) -
         _carve(child, denied, read, listed)
 
 
-def _code() -> Iterator[Path]:
+def _code(packages: Mapping[str, Path]) -> Iterator[Path]:
     """The standard library, what is installed, and the packages of plugins that lie elsewhere on the path."""
     paths = sysconfig.get_paths()
     yield from (Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -107,7 +108,7 @@ def _code() -> Iterator[Path]:
             yield path
         else:  # a folder that the user put on the path may hold anything
             yield from _metadata(path)
-    yield from _packages().values()
+    yield from packages.values()
 
 
 def _path() -> list[Path]:
@@ -132,10 +133,9 @@ def _package_folders(code: Iterable[Path]) -> Iterator[Path]:
             yield from folder.glob(pattern)
 
 
-def _inside(paths: Iterable[Path]) -> set[Path]:
+def _inside(paths: Iterable[Path], packages: Mapping[str, Path]) -> set[Path]:
     """The same files as they lie below a folder of packages: another copy of a package may be installed."""
-    tops = {name.partition("/")[0]: place for name, place in _packages().items()}
-    tops = {name: place.resolve() for name, place in tops.items()}
+    tops = {name.partition("/")[0]: place.resolve() for name, place in packages.items()}
     return {Path(name) / path.relative_to(top) for path in paths for name, top in tops.items() if path.is_relative_to(top)}
 
 
