@@ -99,9 +99,10 @@ class World:
         out = {}
         for facet, code in self.code.items():
             share = np.zeros((len(code), len(self.catalogue)))
-            for film, item in enumerate(self.catalogue):
-                held = item.attributes[facet]
-                share[[code[value] for value in held], film] = 1.0 / len(held)
+            held = [item.attributes[facet] for item in self.catalogue]
+            values = [code[value] for of_film in held for value in of_film]
+            counts = [len(of_film) for of_film in held]
+            share[values, np.repeat(np.arange(len(held)), counts)] = np.repeat(1.0 / np.array(counts), counts)
             out[facet] = share
         return out
 
