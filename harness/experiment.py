@@ -88,9 +88,11 @@ def execute(
         done = finished(folder)
         total = len(assembly.scenarios) * config.trials
         outcome = Outcome(kept=len(done))
-        if manifest.get("isolation") and manifest["isolation"]["missing"]:
-            missing = "; ".join(f"{name}: {reason}" for name, reason in manifest["isolation"]["missing"].items())
-            progress.say(f"the recommender is isolated, but not in every way ({missing})")
+        if manifest.get("isolation"):
+            from harness.isolation.opening import gaps
+
+            if told := gaps(manifest["isolation"]):
+                progress.say(told)
         registry.notify("harness_run_started", progress.say, manifest=manifest)
         if len(done) < total:
             charge(assembly.layers, read_lines(folder))

@@ -81,7 +81,7 @@ def command(
     """
     from harness.cli.settings import isolation
     from harness.experiment import new_manifest
-    from harness.isolation.opening import keep_out
+    from harness.isolation.opening import gaps, keep_out
     from harness.registry import Registry
     from harness.runner import run
     from harness.store import MANIFEST, Store, read_lines
@@ -110,7 +110,10 @@ def command(
     context = assembly.scenarios[0].context
     with Store(folder) as store:
         about = {"scenario": scenario, "context": msgspec.to_builtins(context)}
-        store.write_json(MANIFEST, new_manifest(assembly) | {"kind": "chat", "chat": about})
+        manifest = new_manifest(assembly) | {"kind": "chat", "chat": about}
+        store.write_json(MANIFEST, manifest)
+        if told := gaps(manifest["isolation"]):
+            click.echo(told, err=True)
         _introduce(assembly, context)
         outcome = run(assembly, store, done=set(), finished=lambda record: None)
     if outcome.interrupted:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from harness.cli.arguments import choice, dataset_choice, json_option
+from harness.cli.arguments import DEFAULT_DATASET, choice, dataset_choice, isolation_options, json_option
 from harness.cli.list_command import kind_named
 from harness.cli.output import print_json, table
+from harness.config import Choice, RunConfig, Transport
 from harness.errors import UsageError
 from harness.lookup import chosen
 from harness.registry import Entry, Kind, Registry
 
 if TYPE_CHECKING:
+    from harness.isolation.settings import Isolation
     from harness.testing import Report
 
 
@@ -33,6 +35,7 @@ Examples:
   harness check ndcg@10 --json                a metric, for machines
   harness check jsonl --opt path=my.jsonl     a data set: every split is loaded
   harness check smtpo-pl --kind trainer       a trainer: trains a little, is interrupted, and goes on
+  harness check their-package:theirs --isolate    a stranger's recommender, in processes of its own
 """,
 )
 @click.argument("name")
@@ -46,6 +49,7 @@ Examples:
 )  # fmt: skip
 @click.option("--llm", metavar="SPEC", help="The language model that it asks, as for `harness run`.  [default: a stub]")
 @click.option("--llm-opt", metavar="K=V", multiple=True, help="An option of that model, any number of times.")
+@isolation_options()
 @click.option("--quiet", "-q", is_flag=True, help="Show only what failed or is to be mended.")
 @json_option()
 def command(
@@ -59,6 +63,7 @@ def command(
     llm_opt: tuple[str, ...],
     quiet: bool,
     as_json: bool,
+    **isolating: Any,
 ) -> int:
     """Check an installed component against every clause of the protocol that it can break.
 
@@ -66,23 +71,29 @@ def command(
     another process. Every finding names the clause, what happened and how to mend it. Ends with 1 if a clause failed;
     warnings are no failure.
     """
+    from harness.cli.settings import isolation
     from harness.testing import check_installed
 
-    registry = Registry()
-    found = chosen(registry, name, kind, pairs)
-    entries = [entry for entry, _ in found]
     if dataset_opt and not dataset:
         raise UsageError("--dataset-opt was given without --dataset")
-    if dataset and any(entry.kind == "dataset" for entry in entries):
-        raise UsageError("a data set is checked on its own files: leave out --dataset; --opt gives its options")
     if llm_opt and not llm:
         raise UsageError("--llm-opt was given without --llm")
     how: dict[str, Any] = {
         "dataset": dataset_choice(dataset, dataset_opt)[0] if dataset else None,
         "llm": choice(llm, llm_opt, "--llm-opt") if llm else None,
         "timeout": timeout,
-        "registry": registry,
     }
+    isolated = isolation({name.replace("_", "-"): value for name, value in isolating.items()})
+    if isolated is not None:
+        if kind not in (None, "recommender"):
+            raise UsageError(f"--isolate is for recommenders, and {name!r} is to be checked as a {kind}: leave out --isolate")
+        return _isolated(choice(name, pairs, "--opt"), isolated, quiet=quiet, as_json=as_json, **how)
+    registry = Registry()
+    found = chosen(registry, name, kind, pairs)
+    entries = [entry for entry, _ in found]
+    if dataset and any(entry.kind == "dataset" for entry in entries):
+        raise UsageError("a data set is checked on its own files: leave out --dataset; --opt gives its options")
+    how["registry"] = registry
     with _own_terminal():
         reports = [check_installed(entry.full_name, entry.kind, given, **how) for entry, given in found]
     if as_json:
@@ -95,6 +106,35 @@ def command(
         sys.stdout.flush()
         os._exit(1)  # what the component left running would keep this process, and it was told of
     return int(not all(report.ok for report in reports))
+
+
+def _isolated(
+    recommender: Choice, isolation: Isolation, *, dataset: Choice | None, llm: Choice | None, timeout: float, quiet: bool,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """One recommender, whose package is never imported here."""
+    from harness.isolation.opening import keep_out
+    from harness.testing.isolated import check_isolated
+
+    config = RunConfig(
+        recommender=recommender,
+        simulator=None,
+        turns=1,
+        dataset=dataset or Choice(DEFAULT_DATASET),
+        rec_llm=llm,
+        isolation=isolation,
+        transport=Transport(timeout=timeout),
+    )
+    keep_out([config])
+    with _own_terminal():
+        entry, report, gaps = check_isolated(Registry(), config, dataset)
+    if gaps:
+        click.echo(gaps, err=True)
+    if as_json:
+        print_json(as_data(entry, report))
+    else:
+        click.echo(as_text(entry, report, quiet))
+    return int(not report.ok)
 
 
 @contextlib.contextmanager

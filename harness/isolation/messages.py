@@ -85,6 +85,8 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     """The model that it brings along."""
     more_llms: dict[str, str] = {}
     """Its further ones."""
+    documented: bool = True
+    """Its class has a docstring."""
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):

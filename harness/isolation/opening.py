@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.api import API_VERSION
@@ -41,9 +41,9 @@ def keep_out(configs: Iterable[RunConfig], others: Iterable[str] = ()) -> None:
     os.environ[PLUGINS] = ",".join(sorted(trusted)) or FIRST_PARTY
 
 
-def open_isolated(registry: Registry, config: RunConfig) -> tuple[Part, IsolatedRecommender]:
+def open_isolated(registry: Registry, config: RunConfig, *, hash_seed: str = "0") -> tuple[Part, IsolatedRecommender]:
     """The recommender of a run, opened in a process of its own. Raises PluginError, UsageError, DataError or LlmError as
-    resolving and making it here would have."""
+    resolving and making it here would have. `hash_seed` decides the order of sets there."""
     if config.isolation is None:
         raise UsageError("this run is not to be isolated")
     if os.name != "posix":
@@ -52,13 +52,13 @@ def open_isolated(registry: Registry, config: RunConfig) -> tuple[Part, Isolated
     distribution, _, short = name.rpartition(":")
     ours = [e for e in registry.entries("recommender") if e.distribution == FIRST_PARTY and e.name == short]
     if ours and canonical(distribution or FIRST_PARTY) == FIRST_PARTY:
-        return _opened(registry, config, FIRST_PARTY, ours[0].version, ours[0])
+        return _opened(registry, config, FIRST_PARTY, ours[0].version, ours[0], hash_seed=hash_seed)
     unknown: list[str] = []
     found: list[tuple[Part, IsolatedRecommender]] = []
     for candidate, version in _offering(distribution).items():
         _refuse_loaded(registry, candidate)
         try:
-            found.append(_opened(registry, config, candidate, version))
+            found.append(_opened(registry, config, candidate, version, hash_seed=hash_seed))
         except _Unknown as error:
             unknown.append(str(error))
     if len(found) > 1:
@@ -85,16 +85,24 @@ def facts(recommender: Any) -> dict[str, Any] | None:
     }
 
 
+def gaps(isolation: Mapping[str, Any] | None) -> str:
+    """What a user must know of the walls that don't stand, by what `facts` says of them; empty when all do."""
+    if not isolation or not isolation["missing"]:
+        return ""
+    missing = "; ".join(f"{name}: {reason}" for name, reason in isolation["missing"].items())
+    return f"the recommender is isolated, but not in every way ({missing})"
+
+
 class _Unknown(PluginError):
     """That package has no such recommender."""
 
 
 def _opened(
-    registry: Registry, config: RunConfig, distribution: str, version: str, entry: Entry | None = None
+    registry: Registry, config: RunConfig, distribution: str, version: str, entry: Entry | None = None, *, hash_seed: str
 ) -> tuple[Part, IsolatedRecommender]:
     isolation = config.isolation or Isolation()
     given = config.recommender.options
-    plan = Plan(isolation, reach(registry, isolation, given, config.dataset.options), distribution, relative(given))
+    plan = Plan(isolation, reach(registry, isolation, given, config.dataset.options), distribution, relative(given), hash_seed)
     full = f"{distribution}:{config.recommender.name.rpartition(':')[2]}"
     try:
         recommender = IsolatedRecommender(

@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
     """The distributions whose plugins it sees."""
     stay: bool = False
     """Start where the user stands, because options name files from there."""
+    hash_seed: str = "0"
+    """PYTHONHASHSEED: another one shows what depends on the order of a set."""
 
 
 class Process:
@@ -217,8 +219,9 @@ def _environment(plan: Plan, folder: str) -> Mapping[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     folders = os.pathsep.join(map(str, artifact_folders()))
     return kept | {
-        "PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1", "HARNESS_PLUGINS": plan.plugins, **({"HARNESS_ARTIFACTS": folders} if folders else {}),
+        "PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8", "PYTHONUTF8": "1",
+        "PYTHONHASHSEED": plan.hash_seed, "PYTHONDONTWRITEBYTECODE": "1", "HARNESS_PLUGINS": plan.plugins,
+        **({"HARNESS_ARTIFACTS": folders} if folders else {}),
     }  # fmt: skip
 
 

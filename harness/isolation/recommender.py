@@ -43,8 +43,8 @@ class IsolatedRecommender(Elsewhere):
         self._prepare: messages.Prepare | None = None
         self._models: dict[str, Any] = {}
         self._process: Process | None = None
-        self._ended = 0
-        self._last = ""
+        self.ends: list[str] = []
+        """How its processes ended, one after the other."""
         self._calls = 0
         self._pending: dict[int, Pending] = {}
         self._stray = 0
@@ -192,16 +192,17 @@ class IsolatedRecommender(Elsewhere):
                     self._pump = asyncio.ensure_future(self._listen(process))
                 return process
             if process is not None and self._pump is None:  # it ended between two runs
-                self._ended, self._last, self._process = self._ended + 1, str(process.kill("it ended")), None
-            if self._ended > self.plan.isolation.restarts:
-                often = "once" if self._ended == 1 else f"{self._ended} times"
-                raise ComponentFault("exception", f"its process ended {often} ({self._last}); it is not started again")
+                self.ends.append(str(process.kill("it ended")))
+                self._process = None
+            if len(self.ends) > self.plan.isolation.restarts:
+                often = "once" if len(self.ends) == 1 else f"{len(self.ends)} times"
+                raise ComponentFault("exception", f"its process ended {often} ({self.ends[-1]}); it is not started again")
             try:
                 process, _, _ = await begin(self.plan, self._open)
                 if self._prepare is not None:
                     await exchange(process, self._prepare, messages.Prepared, self.name)
             except (Failure, HarnessError) as failure:
-                self._ended, self._last = self._ended + 1, str(failure)
+                self.ends.append(str(failure))
                 raise ComponentFault("exception", f"its process could not be started again: {failure}") from None
             self._process, self._owing = process, False
             self._pump = asyncio.ensure_future(self._listen(process))
@@ -216,7 +217,7 @@ class IsolatedRecommender(Elsewhere):
         except Exception as error:  # noqa: BLE001  whatever is wrong with what it says, nobody may wait for more
             gone = error if isinstance(error, Gone) else process.kill(f"{type(error).__name__}: {described(error)}")
             under_way = [pending for pending in self._pending.values() if pending.process is process]
-            self._ended, self._last = self._ended + 1, str(gone)
+            self.ends.append(str(gone))
             for pending in under_way:
                 pending.fail(Lost(str(gone), len(under_way) == 1))
             process.detach()

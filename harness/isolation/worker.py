@@ -121,7 +121,16 @@ def _open(order: messages.Open) -> tuple[Part, Any, messages.Opened]:
     return (
         part,
         instance,
-        messages.Opened(part.entry.component, part.revision(instance), batched, serial, maximum, llm, further),
+        messages.Opened(
+            part.entry.component,
+            part.revision(instance),
+            batched,
+            serial,
+            maximum,
+            llm,
+            further,
+            documented=bool((part.cls.__doc__ or "").strip()),
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -41,8 +41,10 @@ class Stop(Exception):
 class Ledger:
     """Collects what was tried and what was broken, clause by clause."""
 
-    def __init__(self, clauses: Iterable[Clause]) -> None:
+    def __init__(self, clauses: Iterable[Clause], unseen: Mapping[str, str] | None = None) -> None:
+        """`unseen`: clauses whose breaches would not show, whatever is tried, and why."""
         self._clauses = {clause.name: clause for clause in clauses}
+        self._unseen = dict(unseen or {})
         self._breaches: dict[str, list[tuple[str, bool]]] = {}
         self._notes: dict[str, str] = {}
         self._skipped: dict[str, str] = {}
@@ -84,8 +86,8 @@ class Ledger:
             told = [text for text, _ in breaches[:SHOWN]]
             more = f"; and {len(breaches) - SHOWN} more" if len(breaches) > SHOWN else ""
             return Finding(clause.name, clause.says, state, "; ".join(told) + more, clause.fix)
-        if breaches is None or clause.name in self._skipped:
-            why = self._skipped.get(clause.name, "not reached, because of what failed above")
+        if breaches is None or clause.name in {**self._unseen, **self._skipped}:
+            why = {**self._skipped, **self._unseen}.get(clause.name, "not reached, because of what failed above")
             return Finding(clause.name, clause.says, "skipped", why)
         return Finding(clause.name, clause.says, "passed", self._notes.get(clause.name, ""))
 

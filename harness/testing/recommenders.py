@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from harness.testing.probes import Probe, Seeker, for_recommender
 from harness.testing.stub import StubModel
 from harness.testing.trials import Trial
 from harness.testing.turnclauses import turn_clauses
-from harness.testing.turns import examine
+from harness.testing.turns import broken_by, examine
 from harness.testing.world import World, small_world
 
 MAX_TEXT = next(f.default for f in msgspec.structs.fields(RunConfig) if f.name == "max_text")
@@ -78,17 +78,19 @@ def check_recommender(
     timeout: float = Transport().timeout,
     llm: ChatModel | None = None,
     elsewhere: Callable[[], Answer] | None = None,
+    unseen: Mapping[str, str] | None = None,
 ) -> Report:
     """Try a recommender against every clause that it can break.
 
     `make` gives a new, unprepared instance each time it is called. `timeout` (seconds) limits every call. `llm` is the language
     model in its setup; a stub that answers at random, but the same to the same request, if none is given. Nothing is raised
-    for what the recommender does; `Report.raise_if_failed()` is for tests.
+    for what the recommender does; `Report.raise_if_failed()` is for tests. `unseen` names the clauses whose breaches would not
+    show where it runs, each with the reason.
     """
     world = world or small_world()
     model = llm or StubModel()
     caller = Caller(timeout, model)
-    ledger = Ledger(CLAUSES)
+    ledger = Ledger(CLAUSES, unseen)
     judge = _Judge(ledger, world)
     trial = Trial(
         ledger=ledger,
@@ -113,8 +115,9 @@ def check_recommender(
                 if outcome.fault is None and outcome.made:
                     judge.answer(probe, outcome.value)
                 elif outcome.fault is not None:
-                    slow = isinstance(outcome.fault, ComponentFault) and outcome.fault.kind == "timeout"
-                    ledger.breach("in-time" if slow else "no-exceptions", f"k={size}, {probe.label}: {outcome.fault}")
+                    fault = outcome.fault
+                    clause = broken_by(instance, fault) if isinstance(fault, ComponentFault) else "no-exceptions"
+                    ledger.breach(clause, f"k={size}, {probe.label}: {fault}")
         check_barrier(trial)
         if not judge.recommended:
             ledger.breach("recommends", "no item in any of the conversations that were tried")

@@ -11,7 +11,8 @@ import msgspec
 
 from harness.api import DialogueRecord
 from harness.batching import is_async
-from harness.errors import ComponentFault, HarnessError
+from harness.calls import Elsewhere
+from harness.errors import ComponentFault, HarnessError, PluginError
 from harness.models import more_models, own_model
 from harness.testing.calls import Caller, Method, Outcome, snapshot
 from harness.testing.clauses import Ledger, shown, told
@@ -53,6 +54,11 @@ def make(trial: Trial) -> Any:
 def declares(trial: Trial, instance: Any) -> None:
     """Has it what it needs, and does it say what it must? Raises Stop without."""
     ledger, method = trial.ledger, trial.method
+    if isinstance(instance, Elsewhere):  # what its class must declare was looked at where it is
+        ledger.tried("declares", f"called {'in batches' if instance.batched else 'in its own process'}")
+        trial.declare(instance)
+        revision(trial, instance)
+        return
     single, batch = getattr(instance, method, None), getattr(instance, f"{method}_batch", None)
     form = "in batches" if batch is not None else "asynchronously" if is_async(single) else "from several threads"
     if batch is None and getattr(instance, "serial", False):
@@ -153,7 +159,10 @@ def untrained(trial: Trial) -> None:
     try:
         instance.prepare(setup_of(instance, trial.setup(())))
     except HarnessError as error:
-        ledger.tried("prepares-untrained", f"it says why not: {told(error)}")
+        if isinstance(instance, Elsewhere) and isinstance(error, PluginError):  # how whatever else it raised comes from there
+            ledger.breach("prepares-untrained", f"prepare() raised {told(error)}")
+        else:
+            ledger.tried("prepares-untrained", f"it says why not: {told(error)}")
         return
     except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code
         ledger.breach("prepares-untrained", f"prepare() raised {told(error)}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.api import DialogueRecord
 from harness.batching import is_async
+from harness.calls import Elsewhere
 from harness.errors import ComponentFault, TransportExhausted
 from harness.testing.calls import Outcome, snapshot
 from harness.testing.clauses import Stop, shown, told
@@ -44,7 +45,7 @@ def _examine(trial: Trial) -> Any:
     calls = [probe.arguments for probe in probes]
     with watched_generators() as used:
         first = trial.caller.ask(instance, trial.method, calls)
-    _answered(trial, probes, first)
+    _answered(trial, instance, probes, first)
     ledger.tried("no-global-random")
     for name in used:
         ledger.breach("no-global-random", f"a call changed the state of the global generator {name}")
@@ -73,7 +74,7 @@ def _closed(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequenc
             raise ledger.stop("closes", f"{probe.label}, asked again after close(): {other.fault}")
 
 
-def _answered(trial: Trial, probes: Sequence[Probe], outcomes: Sequence[Outcome]) -> None:
+def _answered(trial: Trial, instance: Any, probes: Sequence[Probe], outcomes: Sequence[Outcome]) -> None:
     """Judge every answer. Raises Stop when calls hang or the transport fails."""
     ledger = trial.ledger
     for clause in ("no-exceptions", "leaves-input", "transport"):
@@ -85,7 +86,7 @@ def _answered(trial: Trial, probes: Sequence[Probe], outcomes: Sequence[Outcome]
         if isinstance(fault, ComponentFault) and fault.kind == "timeout":
             raise ledger.stop("in-time", f"{probe.label}: {fault}")
         if isinstance(fault, ComponentFault):
-            ledger.breach("no-exceptions", f"{probe.label}: {fault}")
+            ledger.breach(broken_by(instance, fault), f"{probe.label}: {fault}")
         elif isinstance(fault, TransportExhausted):
             raise ledger.stop("transport", f"{probe.label}: {fault}")
         elif fault is not None:
@@ -94,6 +95,14 @@ def _answered(trial: Trial, probes: Sequence[Probe], outcomes: Sequence[Outcome]
             trial.judge(probe, outcome.value)
         if outcome.changed:
             ledger.breach("leaves-input", f"{probe.label}: the call changed its arguments")
+
+
+def broken_by(instance: Any, fault: ComponentFault) -> str:
+    """The clause that a fault breaks. The answers of another process are judged there: they come as faults."""
+    away = {"malformed": "valid-answer", "empty": "not-empty", "out_of_catalogue": "known-ids", "timeout": "in-time"}
+    if not isinstance(instance, Elsewhere):
+        return "in-time" if fault.kind == "timeout" else "no-exceptions"
+    return "state-json" if "JSON-serialisable" in str(fault) else away.get(fault.kind, "no-exceptions")
 
 
 def _company(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequence[Outcome]) -> None:
@@ -109,6 +118,8 @@ def _company(trial: Trial, instance: Any, probes: Sequence[Probe], first: Sequen
     if hasattr(instance, f"{method}_batch"):
         _batches(trial, instance, probes, first)
         ledger.skip("same-in-threads", "batches are sent one after the other")
+    elif isinstance(instance, Elsewhere):
+        ledger.skip("same-in-threads", "its own process decides how it is called")
     elif is_async(single):
         ledger.skip("same-in-threads", "async calls share one thread")
     elif getattr(instance, "serial", False):

@@ -23,3 +23,6 @@ def harness_recommenders():
     yield Component("asynchronous", "hostile_crs.honest:Asynchronous")
     yield Component("chatty", "hostile_crs.honest:Chatty")
     yield Component("spender", "hostile_crs.honest:Spender")
+    yield Component(
+        "breaker", "hostile_crs.breaches:Breaker", summary="breaks a clause", options="hostile_crs.breaches:Options"
+    )
