@@ -73,18 +73,20 @@ class Cluster:
         need_ray()
         # Nobody is told that the harness ran here.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
+        self._folder: str | None = None
+        self._ours = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+        if self._ours and address != "local":
+            reach(address)
         import ray
 
         self._ray: Any = ray
-        self._folder: str | None = None
-        self._ours = not ray.is_initialized()
         if self._ours:
             logging.getLogger("ray").setLevel(logging.ERROR)
-            address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
             if address == "local":
                 self._begin(settings)
             else:
-                self._connect(address)
+                self._join(address)
 
     def _begin(self, settings: RaySettings) -> None:
         # Ray's sockets lie in it, whose names must be short.
@@ -105,29 +107,11 @@ class Cluster:
             self.close()
             raise HarnessError(f"no Ray cluster could be started here: {described(error, 500)}") from error
 
-    def _connect(self, address: str) -> None:
-        if "://" in address:
-            raise UsageError(
-                f"--ray-address {address}: the harness runs in the cluster, not through Ray's client: start it on one of "
-                "its nodes, or with `ray job submit` (docs/clusters.md)"
-            )
-        if address != "auto":
-            host, colon, port = address.rpartition(":")
-            if not colon or not port.isdigit() or int(port) > 65535:
-                raise UsageError(f"--ray-address {address}: write HOST:PORT (the port is 6379 by default), auto or local")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
-            except OSError as error:
-                raise UsageError(f"--ray-address {address}: nothing answers there ({why(error)})") from None
-            _probe(address)
+    def _join(self, address: str) -> None:
         try:
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             self.close()
-            if address == "auto" and isinstance(error, ConnectionError):
-                raise UsageError(
-                    "--ray-address auto: this machine is in no Ray cluster; `ray start` joins or begins one"
-                ) from None
             raise UsageError(
                 f"--ray-address {address}: can't join that Ray cluster from here ({described(error, 500)}); the harness must "
                 "run on one of its nodes, with the same Ray and Python"
@@ -194,19 +178,51 @@ class Cluster:
             self._folder = None
 
 
-def _probe(address: str) -> None:
-    """Ray itself would knock for minutes at a door behind which something else lives, and can't be interrupted meanwhile."""
-    code = "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1])"
+def reach(address: str) -> None:
+    """Raises UsageError, within a minute, unless a Ray cluster answers there that takes us in.
+
+    Ray itself would knock for many minutes at a door behind which something else lives, and can't be interrupted meanwhile.
+    """
+    flag = f"--ray-address {address}"
+    if "://" in address:
+        raise UsageError(
+            f"{flag}: the harness runs in the cluster, not through Ray's client: start it on one of its nodes, or with "
+            "`ray job submit` (docs/clusters.md)"
+        )
+    if address != "auto":
+        host, colon, port = address.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise UsageError(f"{flag}: write HOST:PORT (the port is 6379 by default), auto or local")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+        except OSError as error:
+            raise UsageError(f"{flag}: nothing answers there ({why(error)})") from None
+    said = _knock(address)
+    if "AuthenticationError" in said and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"  # as Ray's own commands do
+        said = _knock(address)
+    if "AuthenticationError" in said:
+        raise UsageError(
+            f"{flag}: that Ray cluster wants its token: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or the file ~/.ray/auth_token"
+        )
+    if "Could not find any running Ray" in said and address == "auto":
+        raise UsageError(f"{flag}: this machine is in no Ray cluster; `ray start` joins or begins one")
+    if said:
+        reason = described(Exception(said.strip().splitlines()[-1]), 300)
+        raise UsageError(f"{flag}: no Ray cluster answers there ({reason}); is that the port of `ray start`, 6379 say?")
+
+
+def _knock(address: str) -> str:
+    """What Ray finds wrong with an address; empty if nothing."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
-        subprocess.run([sys.executable, "-c", code, address], capture_output=True, timeout=PROBE, check=True)
+        subprocess.run(command, capture_output=True, timeout=PROBE, check=True)
     except subprocess.TimeoutExpired:
-        reason = f"within {PROBE:g} s"
+        return f"nothing was heard for {PROBE:g} s"
     except subprocess.CalledProcessError as error:
-        lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = f"({described(Exception(lines[-1]), 300)})" if lines else "there"
-    else:
-        return
-    raise UsageError(f"--ray-address {address}: no Ray cluster answers {reason}; is that the port of `ray start`, 6379 say?")
+        output: bytes = error.stdout + error.stderr
+        return output.decode("utf-8", "replace").strip() or f"exit code {error.returncode}"
+    return ""
 
 
 def _cause(text: str) -> str:

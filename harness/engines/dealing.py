@@ -1,8 +1,8 @@
 """Which worker plays which dialogue: dealt in small portions, taken back from workers that are lost. No cluster is known here.
 
 A worker holds at most as many dialogues as it plays at once and a few more, fewer towards the end, so that nobody sits on what
-others could play. Dialogues whose worker died come in ever smaller company, in the end alone: so the one that kills its worker
-is found, and the others that were with it are not punished.
+others could play. Dialogues whose worker died twice come in ever smaller company, in the end alone: so the one that kills its
+worker is found, and the others that were with it are not punished. (A first death is mostly the machine's.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.runner import Job
 AHEAD: Final = 64
 """Dialogues that a worker may hold besides those that it plays: what hides the way to the driver and back."""
 NARROWER: Final = 4
-"""By this factor the company of a dialogue shrinks with each death of its worker."""
+"""By this factor the company of a dialogue shrinks with each death of its worker, from the second on."""
 ALONE: Final = 3
 """Deaths of a worker that held a single dialogue, until that dialogue is given up."""
 
@@ -59,7 +59,7 @@ class Dealer:
     def _room(self, level: int) -> int:
         """How many dialogues of which so many workers died may be with one worker."""
         if level:
-            return max(1, self._at_once // int(NARROWER**level))
+            return max(1, self._at_once // int(NARROWER ** (level - 1)))
         ahead = min(AHEAD, max(0, self._fresh - self._workers * self._at_once) // (2 * self._workers))
         return min(self._at_once, -(-self.left // self._workers)) + ahead
 

@@ -107,7 +107,7 @@ def test_the_company_of_a_suspect_shrinks_until_it_is_alone() -> None:
                 dealt.recorded(f"w{number}", job)
         sizes.append(len(dealt.held(f"w{number}")))
         dealt.lost(f"w{number}")
-    assert sizes == [64, 16, 4, 1, 1, 1]
+    assert sizes == [64, 64, 16, 4, 1, 1, 1]
     assert dealt.given_up == [suspect]
 
 
