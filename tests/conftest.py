@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import functools
 import gc
 from collections.abc import Generator, Iterator
 
@@ -36,10 +37,11 @@ def small_heap() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def cinema_is_read_once() -> Iterator[None]:
     """A hundred runs in this process play on the packaged files of `cinema`, which are data that nobody may change: each split
-    is read once, and at the end it must be what it was."""
+    is read once, and at the end it must be what it was. `Cinema.load.__wrapped__` reads for a test that wants it read anew."""
     load = Cinema.load
     kept: dict[tuple[str, str], tuple[Split, str]] = {}
 
+    @functools.wraps(load)
     def once(cinema: Cinema, split: str) -> Split:
         options = cinema.options
         if options.path is not None or options.fresh is not None:

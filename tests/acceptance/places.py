@@ -64,6 +64,8 @@ class Place:
             "PIP_NO_DEPS": "1",
             "PIP_NO_BUILD_ISOLATION": "0",  # so pip spells it: no isolation
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            # Plugins of other projects, whose import is half of what pytest's start takes.
+            "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio",
         }
         return subprocess.run(
             command, cwd=cwd or self.work, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240,

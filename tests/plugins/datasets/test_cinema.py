@@ -87,6 +87,14 @@ def test_levels_share_users_but_not_statements(splits):
     assert [s.need for s in hard.scenarios] != [s.need for s in splits["test"].scenarios]
 
 
+def test_a_split_that_is_read_again_is_the_same(splits):
+    again = Cinema.load.__wrapped__(Cinema(), "test")
+    assert again is not splits["test"]
+    assert again.scenarios == splits["test"].scenarios
+    assert again.training == splits["test"].training
+    assert list(again.catalogue) == list(splits["test"].catalogue)
+
+
 def test_no_dialogue_stands_in_two_splits(splits):
     sources = {name: {s.source for s in split.scenarios} for name, split in splits.items()}
     assert sources["train"] == {d.id for d in splits["train"].training}
