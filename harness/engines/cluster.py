@@ -152,8 +152,6 @@ class Cluster:
             return await asyncio.wait_for(asyncio.wrap_future(reference.future()), within)
         except TimeoutError:
             raise Dead(f"it gave no sign of life for {within:g} s") from None
-        except RayTaskError:
-            raise
         except RayError as error:
             text = described(error, 4000)
             if "No module named 'harness" in text:
@@ -161,6 +159,8 @@ class Cluster:
                     "the cluster's nodes have no crs-harness: install the same version of it, and of every plugin, there "
                     "(docs/clusters.md)"
                 ) from None
+            if isinstance(error, RayTaskError):  # a bug: the method raised
+                raise
             raise Dead(_cause(text)) from error
 
     def dismiss(self, actor: Any) -> None:

@@ -53,7 +53,7 @@ class RayEngine:
         cluster = self._cluster
         if cluster is None:
             raise UsageError("RayEngine.play: call prepare first")
-        left = len(assembly.scenarios) * assembly.config.trials - len(done)
+        left = sum(1 for _ in jobs_of(assembly, done))
         gpus = self._gpus(cluster, assembly)
         workers = min(left, self._settings.workers or self._room(cluster, gpus))
         sharing = sharing_of(assembly.config, assembly.layers)

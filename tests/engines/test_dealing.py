@@ -6,12 +6,12 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engines.dealing import AHEAD, Dealer
 
-counts = st.integers(1, 300)
+counts = st.integers(1, 200)
 workers = st.integers(1, 7)
 at_once = st.integers(1, 70)
 
@@ -45,6 +45,7 @@ def play(dealt: Dealer, names: list[str], draw: random.Random, deadly: set[int],
     return recorded, deaths
 
 
+@settings(max_examples=40)
 @given(counts, workers, at_once, st.randoms(use_true_random=False))
 def test_every_dialogue_is_recorded_once_though_workers_die(count: int, some: int, once: int, draw: random.Random) -> None:
     dealt = dealer(count, some, once)
@@ -52,6 +53,7 @@ def test_every_dialogue_is_recorded_once_though_workers_die(count: int, some: in
     assert sorted(recorded + [position for position, _ in dealt.given_up]) == list(range(count))
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 200), workers, at_once, st.data(), st.randoms(use_true_random=False))
 def test_what_kills_is_found_and_nothing_else_is_given_up(
     count: int, some: int, once: int, data: st.DataObject, draw: random.Random
