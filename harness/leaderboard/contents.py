@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,12 +31,11 @@ from harness.leaderboard.safefiles import (
     unpack_lines,
 )
 from harness.leaderboard.scores import Scored, evaluate
+from harness.leaderboard.texts import odd_texts
 from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, Board, Manifest, RankRow, Submission, strict
 from harness.registry import FIRST_PARTY, Registry
 from harness.summary import INVALID_CAP
 
-_MARKUP = frozenset("<>`|[]{}\\")
-_URL = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/%+@=&?#:,-]*)?")
 _ENOUGH = 20
 """Problems of one kind that are listed; more of them are only counted."""
 SLACK = 1e-9
@@ -93,7 +91,7 @@ def _check_contents(registry: Registry, folder: Path, told: Told, board: Board |
     submission: Submission | None = decode(content, Submission, told, SUBMISSION) if content is not None else None
     if submission is None:
         return None
-    for field, text in _texts(submission):
+    for field, text in odd_texts(submission):
         told(Problem(SUBMISSION, field, text))
     _files(folder, submission, told)
     read = _manifest(folder, MANIFEST, told)
@@ -115,22 +113,6 @@ def _check_contents(registry: Registry, folder: Path, told: Told, board: Board |
 
 
 # -------------------------------------------------------------------------------------------------------------- submission
-
-
-def _texts(submission: Submission) -> Iterator[tuple[str, str]]:
-    texts = {"name": submission.name, "description": submission.description}
-    for field in ("authors", "trained_on", "trained_against", "controls"):
-        texts |= {f"{field}[{number}]": text for number, text in enumerate(getattr(submission, field))}
-    for field, text in texts.items():
-        odd = next((c for c in text if c in _MARKUP or (unicodedata.category(c)[0] in "CZ" and c != " ")), None)
-        if odd is not None:
-            yield field, f"may not contain {odd!r}: plain text only, no markup and no invisible characters"
-        elif text != text.strip() or (not text and field != "description"):
-            yield field, "must be a text without blanks around it"
-    if submission.code_url and not _URL.fullmatch(submission.code_url):
-        yield "code_url", f"must be an https address of plain characters, not {submission.code_url[:80]!r}"
-    if len(set(submission.controls)) != len(submission.controls):
-        yield "controls", "names a control twice"
 
 
 def _files(folder: Path, submission: Submission, told: Told) -> None:

@@ -22,11 +22,15 @@ from harness.leaderboard.identity import board_name, config_from, same_but_for
 from harness.leaderboard.ranks import in_order, rank_row, transcripts_hash
 from harness.leaderboard.safefiles import control_files
 from harness.leaderboard.scores import evaluate
+from harness.leaderboard.texts import odd_texts
 from harness.leaderboard.types import DIALOGUES, MANIFEST, RANKS, SUBMISSION, SUBMISSIONS, Form, Manifest, Submission
 from harness.registry import Registry
 from harness.results import need_run
 from harness.store import read_manifest, read_records
 from harness.wholefiles import write_atomically
+
+_LONGEST = 40
+"""Characters of a folder's name."""
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,15 +83,21 @@ def prepare(
         results=results,
         files={name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
     )
+    wrong = [f"--{field.replace('_', '-')} {text}" for field, text in odd_texts(submission)]
+    if wrong:
+        raise UsageError("; ".join(wrong))
     within = out / board_name(config) if board is None else board / SUBMISSIONS
     place = within / submission_slug(about.name)
-    _write(place, files | {SUBMISSION: _json(submission)})
+    _write(place, files | {SUBMISSION: _json(submission)}, about.name)
     return place
 
 
 def submission_slug(name: str) -> str:
-    """A submission's name as a folder's name."""
-    return slug(re.sub(r"[^A-Za-z0-9._-]+", "-", name)).lower()
+    """A submission's name as a folder's name. Names of which a folder's name would lose too much get a part of their hash."""
+    plain = slug(re.sub(r"[^A-Za-z0-9._-]+", "-", name)).lower()
+    if name.isascii() and len(name) <= _LONGEST and re.search("[A-Za-z0-9]", name):
+        return plain
+    return f"{plain[: _LONGEST - 9].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def finished_run(folder: Path) -> tuple[Manifest, RunConfig, list[DialogueRecord]]:
@@ -156,10 +166,17 @@ def _pack(rows: Iterable[Any]) -> bytes:
     return packed.getvalue()
 
 
-def _write(place: Path, files: dict[str, bytes]) -> None:
-    """All files, or the folder as it was. What lies there and is no submission is left alone."""
-    if place.exists() and (place.is_symlink() or not (place / SUBMISSION).is_file()):
-        raise UsageError(f"{place} is there already and holds no submission: choose another --name or --out")
+def _write(place: Path, files: dict[str, bytes], name: str) -> None:
+    """All files, or the folder as it was. What lies there and is no submission of that name is left alone."""
+    if place.exists():
+        try:
+            held = None if place.is_symlink() else msgspec.json.decode((place / SUBMISSION).read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            held = None
+        if held is None:
+            raise UsageError(f"{place} is there already and holds no submission: choose another --name or --out")
+        if held.get("name") != name:
+            raise UsageError(f"{place} holds the submission of another system, {held.get('name')!r}: choose another --name")
     beside = place.with_name(f".{place.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)

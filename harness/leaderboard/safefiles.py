@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import re
 import stat
@@ -133,7 +134,10 @@ def unpack_lines(folder: Path, name: str, most: int, told: Told) -> Iterator[tup
 def decode(content: bytes, kind: Any, told: Told, file: str, place: str = "") -> Any:
     """JSON -> `kind`; None (and told, with the field) for anything else."""
     try:
-        return msgspec.json.decode(content, type=kind)
+        decoded = msgspec.json.decode(content, type=kind)
+        if (twice := _twice(content)) is not None:
+            told(Problem(file, " ".join(part for part in (place, twice[:80]) if part), "stands twice in one object"))
+        return decoded
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
         field = path.strip("`").removeprefix("$").removeprefix(".")
@@ -143,6 +147,18 @@ def decode(content: bytes, kind: Any, told: Told, file: str, place: str = "") ->
     except RecursionError:
         told(Problem(file, place, "is nested too deeply"))
     return None
+
+
+def _twice(content: bytes) -> str | None:
+    """A key that an object has more than once: readers differ in which one they see, and people see both."""
+    found: list[str] = []
+
+    def pairs(held: list[tuple[str, Any]]) -> None:
+        if len({key for key, _ in held}) < len(held):
+            found.append(next(key for number, (key, _) in enumerate(held) if key in (other for other, _ in held[:number])))
+
+    json.loads(content, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    return found[0] if found else None
 
 
 def _open(folder: Path, name: str) -> Any:

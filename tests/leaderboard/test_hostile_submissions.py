@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from forging import DIALOGUES, MANIFEST, RANKS, SUBMISSION, Forgery, Lines
 
+from harness.errors import UsageError
+from harness.leaderboard.prepare import About, prepare
 from harness.leaderboard.replay import Loader
 from harness.leaderboard.validate import Verdict, validate
 from harness.registry import Registry
@@ -193,6 +195,13 @@ def not_recorded_hash(forgery: Forgery) -> None:
 
 
 MANY = "3" * 90
+
+
+def said_twice(forgery: Forgery) -> None:
+    unpacked = gzip.decompress((forgery.folder / forgery.name).read_bytes())
+    forgery.raw(unpacked.replace(b'"source":', b'"source":"what was said","source":', 1))
+
+
 CASES: dict[str, tuple[Change, str, str]] = {
     # name: (change, file and field, reason)
     "edited score": (put(0.99, "results", "scores", "sr", "value"), "submission.json: results.scores.sr.value", "says 0.99"),
@@ -210,6 +219,9 @@ CASES: dict[str, tuple[Change, str, str]] = {
         "the dialogues give nothing",
     ),
     "pass^k rising": (put(1.0, "results", "passed", 1, "value"), "results.passed[1].value", "can't rise"),
+    "a field twice": (lambda f: f.text('"name": ', '"name": "Other",\n  "name": '), "submission.json: name", "stands twice"),
+    "a field twice inside": (lambda f: f.text('"n": ', '"n": 1, "n": '), "submission.json: n", "stands twice"),
+    "letters that look alike": (put("Mоst wanted 1.0", "name"), "name", "several alphabets"),
     "extra field": (put(1, "reproduced"), "submission.json", "unknown field `reproduced`"),
     "extra field inside": (put(1, "results", "scores", "sr", "note"), "results.scores", "unknown field `note`"),
     "extra field deep inside": (put(1, "results", "spent", "recommender", "tips"), "results.spent", "unknown field `tips`"),
@@ -334,6 +346,7 @@ RANK_CASES: dict[str, tuple[Change, str, str]] = {
     "a rank that is none": (turn(0, ranks=[-1]), "turns[0].ranks", ">= 0"),
     "a list of a thousand million": (turn(0, length=10**9), "turns[0].length", "<= 1000"),
     "fewer targets": (one(long, lambda d: d.update(targets=3)), "turns[0].ranks", "there are 3 targets"),
+    "a sentence in a field that stands twice": (said_twice, "line 1 source", "stands twice"),
     "a sentence": (turn(0, text="what was said"), "line", "unknown field `text`"),
     "hard scenarios dropped": (lines(drop_hard), "ranks.jsonl.gz", "38 dialogues"),
     "a foreign scenario": (frame(scenario="mine"), "submission.json", "not those of this board"),
@@ -442,3 +455,30 @@ def test_a_bomb_is_never_unpacked(tmp_path: Path, honest: dict[str, Path], regis
     finally:
         tracemalloc.stop()
     assert peak < 24 << 20
+
+
+def test_prepare_refuses_what_no_page_may_show_and_writes_nothing(
+    runs: dict[str, Path], registry: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"--name may not contain '<'"):
+        prepare(registry, runs["popularity"], About(name="<b>", authors=["A"]), tmp_path)
+    with pytest.raises(UsageError, match=r"--authors\[1\] must be a text without blanks"):
+        prepare(registry, runs["popularity"], About(name="A", authors=["A", " B"]), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_submission_never_takes_the_place_of_another_system_s(
+    runs: dict[str, Path], registry: Registry, tmp_path: Path
+) -> None:
+    """Names whose folders would have the same name."""
+
+    def submit(name: str) -> Path:
+        return prepare(registry, runs["popularity"], About(name=name, authors=["A"]), tmp_path)
+
+    long = "A system with a very long name indeed, version"
+    places = [submit(name) for name in ("映画", "电影", "...", f"{long} 1", f"{long} 2", "Mine 1.0")]
+    assert len(set(places)) == len(places)
+    assert submit("Mine 1.0") == places[-1], "its own is replaced"
+    with pytest.raises(UsageError, match=r"holds the submission of another system, 'Mine 1\.0'"):
+        submit("Mine-1.0")
+    assert "Mine 1.0" in (places[-1] / SUBMISSION).read_text(encoding="utf-8")
