@@ -83,6 +83,7 @@ class Cluster:
         self._ray: Any = ray
         if self._ours:
             logging.getLogger("ray").setLevel(logging.ERROR)
+            _hush()
             if address == "local":
                 self._begin(settings)
             else:
@@ -225,12 +226,21 @@ def _knock(address: str) -> str:
     return ""
 
 
+def _hush() -> None:
+    """Ray would tell of every death at length, on standard output; the driver says it in a line."""
+    from ray._private import worker
+
+    if hasattr(worker, "_worker_logs_enabled"):  # its own switch; a version without it is only noisier
+        worker._worker_logs_enabled = False
+
+
 def _cause(text: str) -> str:
     """The telling part of what Ray says of a death."""
     for mark in ("Worker unexpectedly exits", "The actor died", "The actor is dead because"):
         if mark in text:
-            return text[text.index(mark) :][:300]
-    return text[:300]
+            text = text[text.index(mark) :]
+            break
+    return text.partition(" Some common causes")[0].partition(" To troubleshoot")[0][:300].rstrip(" .")
 
 
 @contextlib.contextmanager
