@@ -30,11 +30,8 @@ def headline(runs: Sequence[PlayedRun]) -> Html:
         rows += [[f"pass^{k}", *(_estimate(values.get(k)) for values in passed)] for k in range(1, trials + 1)]
     rows.append(["dialogues scored", *(f"{run.summary['counts']['valid']:,}" for run in runs)])
     rows.append(["source dialogues", *(f"{run.summary['counts']['sources']:,}" for run in runs)])
-    gains = [
-        [f"{gain['metric']} over {gain['control']}", *([""] * n), _gain(gain), *([""] * (len(runs) - n - 1))]
-        for n, run in enumerate(runs)
-        for gain in run.summary.get("gains", ())
-    ]
+    found = [{f"{gain['metric']} over {gain['control']}": gain for gain in run.summary.get("gains", ())} for run in runs]
+    gains = [[name, *(_gain(own.get(name)) for own in found)] for name in dict.fromkeys(name for own in found for name in own)]
     heads = [run.label for run in runs] if len(runs) > 1 else ["value, 95 % interval"]
     parts: list[object] = [tag("h2", "Headline"), table("Headline metrics", ["metric", *heads], rows)]
     if gains:
@@ -48,7 +45,9 @@ def _estimate(block: dict[str, Any] | None) -> Html:
     return group([tag("b", number(block["value"])), " ", tag("span", interval(block), class_="ci")])
 
 
-def _gain(gain: dict[str, Any]) -> Html:
+def _gain(gain: dict[str, Any] | None) -> Html:
+    if gain is None:
+        return Html("–")
     value = gain["difference"]
     return _estimate({"value": value, "ci": gain["ci"]}) if isinstance(value, float) else Html("unscored")
 

@@ -9,6 +9,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 from hostile_world import SCENARIOS
 
@@ -16,6 +17,8 @@ from harness.errors import StoreError, UsageError
 from harness.registry import Registry
 from harness.report.elements import Html, tag
 from harness.report.html import report_page
+from harness.report.sections import headline
+from harness.report.transcripts import PlayedRun
 from harness.store import read_records
 
 
@@ -111,6 +114,21 @@ def test_what_cannot_be_shown_is_refused(registry: Registry, folders: list[Path]
         report_page(registry, [folders[0], folders[0]])
     with pytest.raises(StoreError, match="harness score"):
         report_page(registry, [tmp_path])
+
+
+def test_gains_of_several_runs_over_one_control_share_a_row(folders: list[Path]) -> None:
+    def gain(control: str, value: float) -> dict[str, object]:
+        return {"metric": "sr", "control": control, "difference": value, "ci": [0.0, 0.5]}
+
+    runs = [PlayedRun.read(folder, label) for folder, label in zip(folders, "ab", strict=True)]
+    held = ([gain("plain", 0.25)], [gain("plain", 0.375), gain("other", 0.125)])
+    runs = [
+        msgspec.structs.replace(run, summary={**run.summary, "gains": gains}) for run, gains in zip(runs, held, strict=True)
+    ]
+    text = re.sub(r"<[^>]*>", "|", headline(runs))
+    cells = [cell.strip() for cell in text[text.index("Feedback gain") :].split("|") if cell.strip()]
+    assert cells[2:] == ["a", "b", "sr over plain", "0.2500", "[0.0000, 0.5000]", "0.3750", "[0.0000, 0.5000]",
+                         "sr over other", "–", "0.1250", "[0.0000, 0.5000]"]  # fmt: skip
 
 
 def test_elements_escape_what_is_no_element() -> None:
