@@ -58,8 +58,9 @@ def section_of(standing: Standing) -> str:
     return text[text.index("<section") : text.index("</main>")]
 
 
+# The scope puts the tests of one board beside each other: in one process, then, which recomputes its submissions once.
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", BOARDS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", BOARDS, ids=lambda folder: folder.name, scope="module")
 def test_submissions_are_sound_and_the_pages_are_theirs(submissions: dict, folder: Path) -> None:
     """Every score recomputed, from ranks too."""
     sound, problems = submissions[folder]
@@ -72,7 +73,7 @@ def test_submissions_are_sound_and_the_pages_are_theirs(submissions: dict, folde
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", [needs_data(folder) for folder in BOARDS])
+@pytest.mark.parametrize("folder", [needs_data(folder) for folder in BOARDS], scope="module")
 def test_the_data_and_the_simulator_say_the_same(submissions: dict, loader: Loader, registry: Registry, folder: Path) -> None:
     """The same scenarios; where dialogues are submitted, the simulator's side of them word for word."""
     notes = set()
