@@ -23,16 +23,21 @@ from harness.errors import BudgetExceeded, LlmError
 from harness.llm.budget import Bill, Budget
 from harness.llm.cache import Cache, Entry
 from harness.llm.layers import Layers
+from harness.llm.loops import PerLoop, Together
 from harness.models import layers_of
 from harness.paths import user_cache
 
+LATER: Final = ""
+"""The answer to a call that may fit when others have ended."""
+AGAIN: Final = 0.1
+"""Seconds after which such a call asks again."""
 LATE: Final = 2.0
 """Seconds that a bill may be under way."""
 LOST: Final = "the desk that keeps the limits and the cache of all workers is gone: resume the run"
 
 
 class Desk:
-    """The body of a Ray actor with async methods."""
+    """The body of a Ray actor with async methods. Workers ask many things in one message."""
 
     def __init__(self, sharing: bytes) -> None:
         said = msgspec.msgpack.decode(sharing, type=Sharing)
@@ -42,40 +47,40 @@ class Desk:
         if said.cache != "off":
             file = user_cache() / "llm.sqlite" if said.cache_file is None else Path(said.cache_file)
             self._cache = Cache(file, said.cache)  # type: ignore[arg-type]
-        self._open: dict[str, tuple[contextlib.AsyncExitStack, Bill, int, float]] = {}
-        self._withdrawn: set[str] = set()
+        self._open: dict[tuple[str, int], tuple[int, float]] = {}
+        """What is set aside, by worker and ticket."""
         self._gone: set[str] = set()
 
-    async def hold(self, ticket: str, tokens: int, cost: float) -> str | None:
-        """Set aside what a call may cost; None, or why not. `settle` says what it did cost."""
-        stack = contextlib.AsyncExitStack()
-        try:
-            bill = await stack.enter_async_context(self._budget.hold(tokens, cost))
-        except BudgetExceeded as error:
-            self._withdrawn.discard(ticket)
-            return str(error)
-        if ticket in self._withdrawn or _worker(ticket) in self._gone:
-            self._withdrawn.discard(ticket)
-            await stack.aclose()
-        else:
-            self._open[ticket] = stack, bill, tokens, cost
+    async def trade(self, worker: str, asked: list[tuple[bool, int, int, float]]) -> list[str | None]:
+        """(True, ticket, tokens, cost): may a call cost that much? None: yes, it is set aside; LATER; or why not.
+        (False, ticket, tokens, cost): the call has ended and did cost that much."""
+        return [self._trade(worker, *each) for each in asked]
+
+    def _trade(self, worker: str, hold: bool, ticket: int, tokens: int, cost: float) -> str | None:
+        if hold:
+            return self._hold(worker, ticket, tokens, cost)
+        self._settle(worker, ticket, tokens, cost)
         return None
 
-    async def settle(self, ticket: str, tokens: int, cost: float) -> None:
-        """A call has ended, or is not made after all."""
-        if ticket not in self._open:
-            self._withdrawn.add(ticket)
-            return
-        stack, bill, _, _ = self._open.pop(ticket)
-        bill.tokens, bill.cost = tokens, cost
-        await stack.aclose()
+    def _hold(self, worker: str, ticket: int, tokens: int, cost: float) -> str | None:
+        if worker in self._gone:
+            return LATER
+        if self._budget.take(tokens, cost):
+            self._open[worker, ticket] = tokens, cost
+            return None
+        # Calls in flight mostly cost less than they hold.
+        return LATER if self._open else self._budget.full(tokens, cost)
+
+    def _settle(self, worker: str, ticket: int, tokens: int, cost: float) -> None:
+        held = self._open.pop((worker, ticket), None)
+        if held is not None:
+            self._budget.settle(*held, Bill(tokens, cost))
 
     async def forget(self, worker: str) -> None:
         """A worker is gone. Nobody says what its calls have cost: as much as they might have."""
         self._gone.add(worker)
-        for ticket in [ticket for ticket in self._open if _worker(ticket) == worker]:
-            _, _, tokens, cost = self._open[ticket]
-            await self.settle(ticket, tokens, cost)
+        for owner, ticket in [key for key in self._open if key[0] == worker]:
+            self._settle(owner, ticket, *self._open[owner, ticket])
 
     async def spent(self) -> tuple[int, float]:
         """Tokens and dollars so far, once the bills of calls that have ended are here."""
@@ -84,21 +89,22 @@ class Desk:
             await asyncio.sleep(0.01)
         return self._budget.tokens, self._budget.cost
 
-    async def look(self, key: bytes) -> tuple[bytes | None, str | None]:
-        """(the stored outcome as JSON, None), or (None, what is wrong with the cache)."""
+    async def look(self, keys: list[bytes]) -> list[bytes | None] | str:
+        """The stored outcomes as JSON, None where there is none; or what is wrong with the cache."""
         try:
-            entry = await self._file().get(key)
-        except LlmError as error:
-            return None, str(error)
-        return None if entry is None else msgspec.json.encode(entry), None
-
-    async def keep(self, key: bytes, model: str, entry: bytes) -> str | None:
-        """Store an outcome; None, or what is wrong with the cache."""
-        try:
-            await self._file().put(key, model, msgspec.json.decode(entry, type=Entry))
+            entries = await asyncio.gather(*(self._file().get(key) for key in keys))
         except LlmError as error:
             return str(error)
-        return None
+        return [None if entry is None else msgspec.json.encode(entry) for entry in entries]
+
+    async def keep(self, rows: list[tuple[bytes, str, bytes]]) -> list[None] | str:
+        """Store outcomes (key, model, JSON); a None for each, or what is wrong with the cache."""
+        decode = msgspec.json.Decoder(Entry).decode
+        try:
+            await asyncio.gather(*(self._file().put(key, model, decode(entry)) for key, model, entry in rows))
+        except LlmError as error:
+            return str(error)
+        return [None] * len(rows)
 
     async def close(self) -> None:
         """Close the cache's file."""
@@ -156,21 +162,21 @@ class SharedBudget(Budget):
 
     def __init__(self, desk: Any, worker: str, sharing: Sharing) -> None:
         super().__init__(max_cost=sharing.max_cost, max_tokens=sharing.max_tokens)
-        self._desk = desk
-        self._tickets = (f"{worker}/{number}" for number in itertools.count())
+        self._tickets = itertools.count()
+        self._purse = PerLoop(lambda: Together(lambda asked: _answers(desk.trade.remote(worker, asked), len(asked))))
 
     @contextlib.asynccontextmanager
     async def hold(self, tokens: int, cost: float) -> AsyncIterator[Bill]:
         """As `Budget.hold`, over all workers."""
-        ticket, bill, refused = next(self._tickets), Bill(), None
+        purse, ticket, bill = self._purse.get(), next(self._tickets), Bill()
         try:
-            refused = await _answer(self._desk.hold.remote(ticket, tokens, cost))
+            while (refused := await purse.ask((True, ticket, tokens, cost))) == LATER:
+                await asyncio.sleep(AGAIN)
             if refused is not None:
                 raise BudgetExceeded(refused)
             yield bill
-        finally:
-            if refused is None:
-                self._desk.settle.remote(ticket, bill.tokens, bill.cost)
+        finally:  # also of a call that is cancelled while it asks: what was not granted is not settled
+            purse.put((False, ticket, bill.tokens, bill.cost))
 
 
 class SharedCache(Cache):
@@ -180,36 +186,30 @@ class SharedCache(Cache):
         # Nothing of a file is opened here.
         self.mode = sharing.cache  # type: ignore[assignment]
         self.hits = self.misses = 0
-        self._desk = desk
+        self._looks = PerLoop(lambda: Together(lambda keys: _answers(desk.look.remote(keys), len(keys))))
+        self._keeps = PerLoop(lambda: Together(lambda rows: _answers(desk.keep.remote(rows), len(rows))))
 
     async def get(self, key: bytes) -> Entry | None:
         """As `Cache.get`."""
-        value, wrong = await _answer(self._desk.look.remote(key))
-        if wrong is not None:
-            raise LlmError(wrong)
+        value = await self._looks.get().ask(key)
         self.hits += value is not None
         self.misses += value is None
         return None if value is None else msgspec.json.decode(value, type=Entry)
 
     async def put(self, key: bytes, model: str, entry: Entry) -> None:
         """As `Cache.put`."""
-        wrong = await _answer(self._desk.keep.remote(key, model, msgspec.json.encode(entry)))
-        if wrong is not None:
-            raise LlmError(wrong)
+        await self._keeps.get().ask((key, model, msgspec.json.encode(entry)))
 
     async def close(self) -> None:
         """The desk closes the file."""
 
 
-async def _answer(reference: Any) -> Any:
-    """What the desk says. Raises LlmError when it is gone, which ends the run."""
+async def _answers(reference: Any, count: int) -> list[Any]:
+    """What the desk says to so many questions: an LlmError for each when it is gone, or says what is wrong."""
     from ray.exceptions import RayError
 
     try:
-        return await asyncio.wrap_future(reference.future())
-    except RayError as error:
-        raise LlmError(LOST) from error
-
-
-def _worker(ticket: str) -> str:
-    return ticket.rpartition("/")[0]
+        answers = await asyncio.wrap_future(reference.future())
+    except RayError:
+        answers = LOST
+    return [LlmError(answers) for _ in range(count)] if isinstance(answers, str) else list(answers)

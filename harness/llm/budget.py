@@ -85,24 +85,34 @@ class Budget:
         none is in flight any more and it still doesn't fit.
         """
         pending = self._pending.get()
-        while not self._fits(tokens, cost):
+        while not self.take(tokens, cost):
             if not pending.calls:
                 pending.changed.wake_all()
-                raise BudgetExceeded(self._full(tokens, cost))
+                raise BudgetExceeded(self.full(tokens, cost))
             await pending.changed.wait()
-        self._held_tokens += tokens
-        self._held_cost += cost
         pending.calls += 1
         bill = Bill()
         try:
             yield bill
         finally:
-            self._held_tokens -= tokens
-            self._held_cost -= cost
+            self.settle(tokens, cost, bill)
             pending.calls -= 1
-            self.tokens += bill.tokens
-            self.cost += bill.cost
             pending.changed.wake_all()
+
+    def take(self, tokens: int, cost: float) -> bool:
+        """Set that much aside, if it fits; `settle` ends it."""
+        if not self._fits(tokens, cost):
+            return False
+        self._held_tokens += tokens
+        self._held_cost += cost
+        return True
+
+    def settle(self, tokens: int, cost: float, bill: Bill) -> None:
+        """What was set aside is no longer; what the bill says is spent."""
+        self._held_tokens -= tokens
+        self._held_cost -= cost
+        self.tokens += bill.tokens
+        self.cost += bill.cost
 
     def _fits(self, tokens: int, cost: float) -> bool:
         if self.max_tokens is not None and self.tokens + self._held_tokens + tokens > self.max_tokens:
@@ -110,7 +120,8 @@ class Budget:
         # Sums of floats may be off by a rounding error.
         return self.max_cost is None or self.cost + self._held_cost + cost <= self.max_cost * (1 + 1e-9)
 
-    def _full(self, tokens: int, cost: float) -> str:
+    def full(self, tokens: int, cost: float) -> str:
+        """Why that much is refused."""
         if self.max_tokens is not None and self.tokens + tokens > self.max_tokens:
             limit, spent, more = f"--max-tokens {self.max_tokens}", f"{self.tokens} tokens", f"{tokens}"
         else:
@@ -121,9 +132,8 @@ class Budget:
 class Bill:
     """What a call turned out to cost."""
 
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.cost = 0.0
+    def __init__(self, tokens: int = 0, cost: float = 0.0) -> None:
+        self.tokens, self.cost = tokens, cost
 
 
 class Budgeted:

@@ -17,7 +17,7 @@ import msgspec
 from harness.api import Usage
 from harness.errors import LlmError, RefusedError, TransportError
 from harness.llm.api import ChatMessage, ChatModel, ChatRequest, Completion, Scores
-from harness.llm.loops import PerLoop
+from harness.llm.loops import PerLoop, Together
 
 CacheMode = Literal["off", "read", "read-write"]
 
@@ -50,7 +50,7 @@ class Cache:
         self.misses = 0
         self._connection: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._desks = PerLoop(lambda: _Desk(self._perform))
+        self._together = PerLoop(lambda: Together(self._perform))
         self._guarded(self._open).close()
 
     async def get(self, key: bytes) -> Entry | None:
@@ -79,7 +79,7 @@ class Cache:
             thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        return await self._desks.get().ask(work)
+        return await self._together.get().ask(work)
 
     async def _perform(self, works: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
         if self._thread is None:
@@ -176,39 +176,6 @@ class Cache:
 
     def _damaged(self, error: Exception) -> LlmError:
         return LlmError(f"the response cache {self.path} is damaged ({error}): delete it, or run with --cache off")
-
-
-class _Desk:
-    """Hands everything that is asked of the file at one moment over together: one visit to its thread instead of many, and what
-    was asked together is answered together, which a model that computes in batches needs."""
-
-    def __init__(self, perform: Callable[[list[Any]], Awaitable[list[Any]]]) -> None:
-        self._perform = perform
-        self._waiting: list[tuple[Any, asyncio.Future[Any]]] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def ask(self, work: Any) -> Any:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._serve())
-        return await future
-
-    async def _serve(self) -> None:
-        try:
-            await asyncio.sleep(0)
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                outcomes = await self._perform([work for work, _ in batch])
-                for (_, future), outcome in zip(batch, outcomes, strict=True):
-                    if future.done():
-                        continue
-                    if isinstance(outcome, LlmError):
-                        future.set_exception(outcome)
-                    else:
-                        future.set_result(outcome)
-        finally:
-            self._task = None
 
 
 class Cached:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import weakref
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+from harness.errors import LlmError
 
 T = TypeVar("T")
 
@@ -64,3 +66,46 @@ class Waiters:
         """Let everybody go on who waits now."""
         for _ in range(len(self._queue)):
             self.wake()
+
+
+class Together:
+    """Hands everything that is asked of something at one moment over together: one visit instead of many. `perform` takes what
+    was asked and gives as many outcomes; one that is an LlmError is raised to who asked.
+
+    What was asked together is answered together, which a model that computes in batches needs. One visit is under way at a
+    time, so what is asked later is handed over later.
+    """
+
+    def __init__(self, perform: Callable[[list[Any]], Awaitable[list[Any]]]) -> None:
+        self._perform = perform
+        self._waiting: list[tuple[Any, asyncio.Future[Any]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, work: Any) -> asyncio.Future[Any]:
+        """Ask without waiting. A failure that nobody awaits is forgotten."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        self._waiting.append((work, future))
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._serve())
+        return future
+
+    async def ask(self, work: Any) -> Any:
+        """The outcome."""
+        return await self.put(work)
+
+    async def _serve(self) -> None:
+        try:
+            await asyncio.sleep(0)
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                outcomes = await self._perform([work for work, _ in batch])
+                for (_, future), outcome in zip(batch, outcomes, strict=True):
+                    if future.done():
+                        continue
+                    if isinstance(outcome, LlmError):
+                        future.set_exception(outcome)
+                    else:
+                        future.set_result(outcome)
+        finally:
+            self._task = None
