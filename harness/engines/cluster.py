@@ -9,10 +9,12 @@ import logging
 import math
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -84,10 +86,15 @@ class Cluster:
         if self._ours:
             logging.getLogger("ray").setLevel(logging.ERROR)
             _hush()
-            if address == "local":
-                self._begin(settings)
-            else:
-                self._join(address)
+            try:
+                with _unbroken():
+                    if address == "local":
+                        self._begin(settings)
+                    else:
+                        self._join(address)
+            except BaseException:
+                self.close()
+                raise
 
     def _begin(self, settings: RaySettings) -> None:
         # Ray's sockets lie in it, whose names must be short.
@@ -105,14 +112,12 @@ class Cluster:
                 _temp_dir=self._folder,
             )
         except Exception as error:
-            self.close()
             raise HarnessError(f"no Ray cluster could be started here: {described(error, 500)}") from error
 
     def _join(self, address: str) -> None:
         try:
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
-            self.close()
             raise UsageError(
                 f"--ray-address {address}: can't join that Ray cluster from here ({described(error, 500)}); the harness must "
                 "run on one of its nodes, with the same Ray and Python"
@@ -171,12 +176,12 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster; end it if it is our own."""
-        if self._ours and self._ray.is_initialized():
-            with _quiet():
+        with _quiet(), _unbroken():
+            if self._ours:
                 self._ray.shutdown()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
 
 
 def reach(address: str) -> None:
@@ -241,6 +246,28 @@ def _cause(text: str) -> str:
             text = text[text.index(mark) :]
             break
     return text.partition(" Some common causes")[0].partition(" To troubleshoot")[0][:300].rstrip(" .")
+
+
+@contextlib.contextmanager
+def _unbroken() -> Iterator[None]:
+    """An interrupt in the middle of Ray's start or end would leave processes behind: it waits. A second one doesn't."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
