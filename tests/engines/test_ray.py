@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -96,10 +97,10 @@ def started(folder: Path) -> Iterator[Place]:
     assert not left
 
 
-def of(folder: Path, process: psutil.Process) -> bool:
+def of(folder: Path, process: psutil.Process, variable: str = "RAY_TMPDIR") -> bool:
     """Whether a process was started for the cluster in that folder, and lives."""
     try:
-        ours = process.environ().get("RAY_TMPDIR") == str(folder)
+        ours = process.environ().get(variable) == str(folder)
     except psutil.Error:
         return False
     return ours and process.pid != os.getpid() and not zombie(process.pid)
@@ -284,3 +285,19 @@ def test_a_lost_node_costs_nothing_but_time(place: Place, expected: list[bytes],
     play(config(place, rec={"delay": 0.15}), tmp_path, 4, told)
     assert exact(tmp_path) == expected
     assert [line for line in told.lines if line.startswith("a worker is lost")], told.lines
+
+
+def test_a_cluster_of_its_own_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "run", "--rec", "popularity", "--limit", "20", "--out", str(tmp_path / "run")]
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE" and not k.startswith("RAY_")}
+        ran = subprocess.run(
+            [*command, "--engine", "ray", "--ray-workers", "1", "--json"],
+            env={**env, "TMPDIR": short}, capture_output=True, text=True, timeout=200, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert json.loads(ran.stdout)["counts"]["played"] == 20
+        assert ran.stderr == ""
+        assert list(Path(short).iterdir()) == []
+        started = [process for process in psutil.process_iter() if of(Path(short), process, "TMPDIR")]
+        assert not psutil.wait_procs(started, timeout=30)[1]
