@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from harness.assembly import assemble
+from harness.cli.output import line
 from harness.cli.progress import Progress
 from harness.comparison import Comparison
 from harness.config import RunConfig
@@ -111,7 +112,7 @@ def tell_faults(folder: Path, most: int = 3) -> None:
     """The most frequent faults of a run, on standard error: whose, what, how often, and where to look."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for record in read_records(folder):
-        counts.update({(fault.blame, fault.kind, fault.message.split("\n")[0][:160]) for fault in record.faults})
+        counts.update({(fault.blame, fault.kind, line(fault.message)[:200]) for fault in record.faults})
     for (blame, kind, message), count in counts.most_common(most):
         click.echo(f"  {blame} fault in {count:,} dialogues: {kind}: {message}", err=True)
     if len(counts) > most:

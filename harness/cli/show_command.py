@@ -129,7 +129,7 @@ def _text(shown: dict[str, Any]) -> str:
         rows.append(("problem", shown["problem"]))
     parts.append(pairs(rows))
     if shown["doc"]:
-        parts.append(shown["doc"])
+        parts.append("\n".join(_printable(each) for each in shown["doc"].splitlines()))
     if shown["card"]:
         parts.append(card_text(msgspec.convert(shown["card"], DatasetCard)))
     if shown["options"]:
@@ -140,6 +140,11 @@ def _text(shown: dict[str, Any]) -> str:
     elif not shown["error"]:
         parts.append("It has no options.")
     return "\n\n".join(parts)
+
+
+def _printable(text: str) -> str:
+    """A line as it is, with its blanks, but nothing that a terminal obeys."""
+    return "".join(c for c in text if c.isprintable())
 
 
 def card_text(card: DatasetCard) -> str:
