@@ -54,7 +54,7 @@ def test_no_byte_of_a_plugin_s_text_drives_the_terminal(harness: Callable) -> No
         "run --rec rude --limit 20 --out one": "exception: ValueError: rings ]0;title",
         "run --rec popularity --limit 20 --out two": "kept in two",
         "report one --full": "recommender_fault",
-        "compare one two": "rings ]0;title",
+        "compare one two": "]0;title",
         "run --rec fails --limit 1 --out three": "rings ]0;title",
     }
     for command, told in commands.items():
