@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import math
 import os
+import re
 import shutil
 import signal
 import socket
@@ -160,10 +161,11 @@ class Cluster:
             raise Dead(f"it gave no sign of life for {within:g} s") from None
         except RayError as error:
             text = described(error, 4000)
-            if "No module named 'harness" in text:
+            missing = re.search(r"No module named '([\w.]+)'", text)
+            if missing:
                 raise UsageError(
-                    "the cluster's nodes have no crs-harness: install the same version of it, and of every plugin, there "
-                    "(docs/clusters.md)"
+                    f"a node of the cluster has no {missing[1]}: install crs-harness, every plugin and what they need there as "
+                    "here (docs/clusters.md)"
                 ) from None
             if isinstance(error, RayTaskError):  # a bug: the method raised
                 raise
