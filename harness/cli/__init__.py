@@ -113,5 +113,7 @@ def main(args: list[str] | None = None) -> Any:
     except HarnessError as error:
         if "--traceback" in arguments:
             raise
-        click.echo(f"error: {error}", err=True)
+        from harness.cli.printable import printable
+
+        click.echo(f"error: {printable(error)}", err=True)
         sys.exit(error.exit_code)

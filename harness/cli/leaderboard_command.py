@@ -28,12 +28,13 @@ def command() -> None:
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 when a page is not what it would be.")
 def build_command(root: Path, check: bool) -> int:
     """Recompute all boards below ROOT (leaderboards) and write their pages; nothing while a submission is not sound."""
+    from harness.cli.output import line
     from harness.leaderboard.build import generate, stale, write
     from harness.registry import Registry
 
     files, problems = generate(Registry(), root)
     for problem in problems:
-        click.echo(str(problem), err=True)
+        click.echo(line(problem), err=True)
     if problems:
         click.echo(f"{len(problems)} problems: nothing was written", err=True)
         return 1

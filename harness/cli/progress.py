@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness.api import DialogueRecord
+from harness.cli.printable import printable
 
 LINE_EVERY = 15.0
 """Seconds between two lines where there is no terminal."""
@@ -81,9 +82,9 @@ class Progress:
         if self._quiet:
             return
         if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
+            self._bar.write(printable(text), file=sys.stderr)
         else:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
 
 
 class TrainingBar:
@@ -104,9 +105,9 @@ class TrainingBar:
             if self._quiet:
                 return
             if self._bar is not None:
-                self._bar.write(text, file=sys.stderr)
+                self._bar.write(printable(text), file=sys.stderr)
             else:
-                click.echo(text, err=True)
+                click.echo(printable(text), err=True)
 
     def step(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
         """`done` of `total` steps of `what`, and what is worth seeing."""

@@ -13,6 +13,7 @@ from harness.api import DatasetCard
 from harness.cli.arguments import json_option
 from harness.cli.list_command import describe, kind_named
 from harness.cli.output import line, pairs, print_json, size, table
+from harness.cli.printable import printable
 from harness.errors import HarnessError, PluginError
 from harness.lookup import named
 from harness.registry import Entry, Kind, Registry
@@ -129,7 +130,7 @@ def _text(shown: dict[str, Any]) -> str:
         rows.append(("problem", shown["problem"]))
     parts.append(pairs(rows))
     if shown["doc"]:
-        parts.append("\n".join(_printable(each) for each in shown["doc"].splitlines()))
+        parts.append(printable(shown["doc"]))
     if shown["card"]:
         parts.append(card_text(msgspec.convert(shown["card"], DatasetCard)))
     if shown["options"]:
@@ -140,11 +141,6 @@ def _text(shown: dict[str, Any]) -> str:
     elif not shown["error"]:
         parts.append("It has no options.")
     return "\n\n".join(parts)
-
-
-def _printable(text: str) -> str:
-    """A line as it is, with its blanks, but nothing that a terminal obeys."""
-    return "".join(c for c in text if c.isprintable())
 
 
 def card_text(card: DatasetCard) -> str:

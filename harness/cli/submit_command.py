@@ -64,6 +64,7 @@ def prepare_command(
     out: Path,
 ) -> int:
     """Write a submission per finished run: submission.json, manifest, compressed dialogues, and the ranks of its controls."""
+    from harness.cli.output import line
     from harness.errors import UsageError
     from harness.leaderboard.contents import Problems, check_contents
     from harness.leaderboard.prepare import About, prepare
@@ -84,7 +85,7 @@ def prepare_command(
         told = Problems()
         contents = check_contents(registry, folder, told, None if board is None else read_board(board))
         for problem in told.listed():
-            click.echo(f"{folder.name}/{problem}", err=True)
+            click.echo(line(f"{folder.name}/{problem}"), err=True)
         failed = failed or bool(told.found)
         if contents is not None and not told.found:
             held = contents.submission
@@ -114,7 +115,7 @@ def validate_command(
     """Recompute every score of a submission from its dialogues, and check all that a leaderboard demands.
 
     When anything is wrong, every problem is listed with its file and field, and the exit code is 1."""
-    from harness.cli.output import print_json
+    from harness.cli.output import line, print_json
     from harness.leaderboard.replay import Loader
     from harness.leaderboard.validate import validate
     from harness.options import parse_pairs
@@ -132,9 +133,9 @@ def validate_command(
             shown.append({"folder": str(folder), "valid": not problems, "problems": problems, "notes": verdict.notes})
             continue
         for problem in verdict.problems:
-            click.echo(f"{folder}: {problem}")
+            click.echo(line(f"{folder}: {problem}"))
         for note in verdict.notes:
-            click.echo(f"{folder}: note: {note}", err=True)
+            click.echo(line(f"{folder}: note: {note}"), err=True)
         click.echo(f"{folder}: {len(verdict.problems)} problems" if verdict.problems else f"{folder}: valid")
     if as_json:
         print_json(shown)

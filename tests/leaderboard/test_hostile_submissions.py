@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from forging import DIALOGUES, MANIFEST, RANKS, SUBMISSION, Forgery, Lines
 
+from harness.cli import main
 from harness.errors import UsageError
 from harness.leaderboard.prepare import About, prepare
 from harness.leaderboard.replay import Loader
@@ -482,3 +483,19 @@ def test_a_submission_never_takes_the_place_of_another_system_s(
     with pytest.raises(UsageError, match=r"holds the submission of another system, 'Mine 1\.0'"):
         submit("Mine-1.0")
     assert "Mine 1.0" in (places[-1] / SUBMISSION).read_text(encoding="utf-8")
+
+
+def test_what_is_told_of_a_submission_drives_neither_a_terminal_nor_a_workflow(
+    honest: dict[str, Path], tmp_path: Path, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forgery = Forgery(honest["ranks"], tmp_path / "submission", registry)
+    forgery.json(lambda said: said.update({"a\x07\n::set-output name=x::y": 1}))
+    (forgery.folder / "b\n::error::\x1b]0;t\x07").write_text("?")
+    with pytest.raises(SystemExit) as stop:
+        main(["submit", "validate", str(forgery.folder), "--no-data"])
+    said = capsys.readouterr()
+    assert stop.value.code == 1
+    lines = (said.out + said.err).splitlines()
+    assert len(lines) > 2
+    assert all(each.startswith(str(forgery.folder)) for each in lines), lines
+    assert not set(said.out + said.err) & {"\x07", "\x1b"}
