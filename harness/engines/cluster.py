@@ -79,7 +79,6 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
         self._folder: str | None = None
-        self._token = False
         self._ours = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
         if self._ours and address != "local":
             reach(address)
@@ -102,9 +101,10 @@ class Cluster:
     def _begin(self, settings: RaySettings) -> None:
         # Ray's sockets lie in it, whose names must be short.
         self._folder = tempfile.mkdtemp(prefix="harness-ray-", dir="/tmp" if len(tempfile.gettempdir()) > 24 else None)  # noqa: S108
-        # Or else Ray would put one into the user's home, and take it for that of other clusters later.
+        # Or else Ray would put one into the user's home, and take it for that of other clusters later. (It stays in the
+        # environment: Ray reads it once in a process.)
         if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-            os.environ["RAY_AUTH_TOKEN"], self._token = secrets.token_hex(32), True
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         asked = math.ceil((settings.workers or 0) * settings.cpus_per_worker)
         here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         try:
@@ -186,10 +186,6 @@ class Cluster:
         with _quiet(), _unbroken():
             if self._ours:
                 self._ray.shutdown()
-            if self._token:
-                os.environ.pop("RAY_AUTH_TOKEN", None)
-                os.environ.pop("RAY_AUTH_MODE", None)  # which Ray has set
-                self._token = False
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder = None
