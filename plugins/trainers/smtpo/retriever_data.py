@@ -1,7 +1,9 @@
 """What the retriever learns from: (conversation -> targets) of the train split, and the same conversations some turns later.
 
-Later turns are made: a list that misses the targets is shown and turned down, and the seeker's answer states attributes of the
-scenario's need in plain sentences of this module's own (no simulator's). Targets are labels; no text is made from them.
+Later turns are made, by seekers of two kinds, in plain sentences of this module's own (no simulator's). One knows what it is
+after: a list that misses the targets is turned down, and the answer states attributes of the scenario's need. The other, like a
+label-free user, does not: it turns down some of the list, says again what the context says already, or nothing. A retriever that
+has met the first kind alone takes whatever it is told for news. Targets are labels; no text is made from them.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from harness.api import Catalogue, Conversation, Message, Need, Scenario, Split,
 
 from ...facets import noun_of
 from ...recommenders.evidence import known_rows
+from ...recommenders.reading import Reader
 from ...simulators.wording import phrase, sayable
+from ...smtpo.cards import stated
 
 _WANTED: Final = ("I want {np}.", "Something like {np} would be nice.", "{np}, please.", "I love {np}.", "Show me {np}.")
 _UNWANTED: Final = ("No {np}.", "I hate {np}.", "I don't care for {np}.", "Not {np}, please.")
 _REFUSALS: Final = ("Not what I meant.", "Nothing for me there.", "Sorry, nothing fits.", "")
 _LISTED: Final = 10
+_REPEATS: Final = 0.7
+"""Of the answers of a seeker that knows no more, those that say a wish again. [measured] of the small simulator's replies."""
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -70,9 +76,34 @@ def _public(catalogue: Catalogue, scenario: Scenario) -> list[int]:
 class Feedback:
     """Makes later turns. Deterministic by the generator that is handed in."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, reader: Reader) -> None:
+        self._catalogue, self._reader = catalogue, reader
         self._noun = noun_of(catalogue)
+
+    def unsure(self, example: Example, shown: Sequence[int], count: int, rng: Random) -> list[Message]:
+        """`count` rounds with a seeker that knows no more than its context: a share of each list is turned down, from nothing
+        to everything but the targets, which may stand in it; the answer repeats one wish or states nothing. What was turned
+        down is not shown again."""
+        groups = stated(example.conversation(), self._reader)
+        wishes = {f"{s.facet}\0{s.value}": s for s in groups["wants"] if sayable(s.value)}
+        left = [row for row in shown if row not in example.targets]
+        place = rng.randrange(4 * _LISTED)
+        left[place:place] = rng.sample(example.targets, 1)
+        turns: list[Message] = []
+        for _ in range(count):
+            listed = left[:_LISTED]
+            doubtful = [row for row in listed if row not in example.targets]
+            gone = set(rng.sample(doubtful, rng.randint(0, len(doubtful))))
+            left = [row for row in left if row not in gone]
+            sentences = [rng.choice(_REFUSALS)]
+            if wishes and rng.random() < _REPEATS:
+                wish = wishes.pop(rng.choice(sorted(wishes)))
+                np = phrase(wish.facet, (wish.value,), self._noun)
+                sentences.append(rng.choice(_WANTED).replace("{np}", np))
+            text = " ".join(s[:1].upper() + s[1:] for s in sentences if s) or _REFUSALS[0]
+            turns.append(Message("recommender", "How about these?", ranked=tuple(self._catalogue[row].id for row in listed)))
+            turns.append(Message("seeker", text, rejected=tuple(self._catalogue[row].id for row in listed if row in gone)))
+        return turns
 
     def turns(self, example: Example, shown: Sequence[int], count: int, rng: Random) -> list[Message]:
         """`count` rounds of list and answer. `shown` are catalogue rows, best first, that lists are cut from; targets are

@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, msgspec.Meta(ge=0, description="items drawn from the catalogue as negatives per step; all of a smaller catalogue")
     ] = 1024
     feedback: Annotated[float, msgspec.Meta(ge=0, le=1, description="share of rows that are continued by made feedback")] = 0.5
+    unsure: Annotated[
+        float, msgspec.Meta(ge=0, le=1, description="share of them by a seeker that knows no more than its context says")
+    ] = 0.5
     rounds: Annotated[int, msgspec.Meta(ge=1, description="made rounds of list and answer, at most")] = 4
     epochs: Annotated[int, msgspec.Meta(ge=1)] = 8
     patience: Annotated[int, msgspec.Meta(ge=1, description="epochs without a better validation score before it stops")] = 5

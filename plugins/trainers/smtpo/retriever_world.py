@@ -58,7 +58,7 @@ class World:
         self.settings, self.seed, self.encoder = settings, seed, encoder
         self.found = torch.from_numpy(held.found)
         self.featuriser = Featuriser(catalogue, tokens, text=encoder is None, remember=200_000)
-        self.feedback = Feedback(catalogue)
+        self.feedback = Feedback(catalogue, self.featuriser.reader)
         self.items = [self.featuriser.item(item) for item in catalogue]
         self.fixed = [self.featuriser.conversation(row.conversation()) for row in rows]
         signed = [(dialogue_items(catalogue, d), fold_of(d.id, settings.folds)) for d in training]
@@ -90,7 +90,8 @@ class World:
         # A few scripts per row: what was read once need not be read again.
         script = Random(f"{self.seed}:{number}:{rng.randrange(_SCRIPTS)}")
         rounds = rng.randint(1, self.settings.rounds)
-        return self.feedback.turns(self.rows[number], self.mined[number].tolist(), rounds, script)
+        made = self.feedback.unsure if script.random() < self.settings.unsure else self.feedback.turns
+        return made(self.rows[number], self.mined[number].tolist(), rounds, script)
 
     # --------------------------------------------------------------------------------------------- batches
 

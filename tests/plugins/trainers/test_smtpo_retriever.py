@@ -13,9 +13,10 @@ import pytest
 from harness import artifacts
 from harness.api import Catalogue, Conversation, Item, Message, Need, RecommenderSetup, Scenario, Split, TrainingDialogue
 from harness.errors import DataError
-from harness.text import normalise
+from harness.text import AttributeIndex, normalise
 from harness_plugins.recommenders.dualview.recommender import Options, SmtpoRetriever
 from harness_plugins.recommenders.dualview.retriever import Retriever
+from harness_plugins.recommenders.reading import Reader
 from harness_plugins.trainers.smtpo import retriever_stage
 from harness_plugins.trainers.smtpo.context import StageContext
 from harness_plugins.trainers.smtpo.retriever_data import Feedback, examples
@@ -139,7 +140,7 @@ def test_the_card_says_what_it_was_made_of(made: Path) -> None:
 
 def test_made_feedback_shows_no_target_and_names_no_film() -> None:
     data = split("train", 1, 40)
-    rows, feedback = examples(data, 2), Feedback(data.catalogue)
+    rows, feedback = examples(data, 2), Feedback(data.catalogue, Reader(data.catalogue))
     titles = [normalise(item.title) for item in data.catalogue]
     for row in rows:
         turns = feedback.turns(row, range(48), 3, Random("x"))
@@ -149,6 +150,29 @@ def test_made_feedback_shows_no_target_and_names_no_film() -> None:
         assert [m.rejected for m in turns if m.role == "seeker"] == [m.ranked for m in turns if m.role == "recommender"]
         said = " ".join(normalise(message.text) for message in turns)
         assert not any(f" {title} " in f" {said} " for title in titles)
+
+
+def test_a_seeker_that_knows_no_more_says_nothing_new_and_turns_down_no_target() -> None:
+    data = split("train", 1, 40)
+    index = AttributeIndex(data.catalogue)
+    feedback = Feedback(data.catalogue, Reader(data.catalogue))
+    silent = repeated = shown = kept = 0
+    for row in examples(data, 2):
+        turns = feedback.unsure(row, range(48), 3, Random(f"{row.messages[0].text}"))
+        targets = {data.catalogue[target].id for target in row.targets}
+        known = {(s.facet, s.value) for message in row.messages for s in index.statements(message.text)}
+        gone: set[str] = set()
+        for listed, answer in zip(turns[::2], turns[1::2], strict=True):
+            assert not gone & set(listed.ranked), "shown again"
+            assert set(answer.rejected) <= set(listed.ranked)
+            assert not set(answer.rejected) & targets
+            gone |= set(answer.rejected)
+            said = {(s.facet, s.value) for s in index.statements(answer.text)}
+            assert said <= known
+            silent, repeated = silent + (not said), repeated + bool(said)
+            shown += bool(targets & set(listed.ranked))
+            kept += 0 < len(answer.rejected) < len(listed.ranked)
+    assert min(silent, repeated, shown, kept) > 10
 
 
 def test_a_row_shows_the_public_context_alone() -> None:
