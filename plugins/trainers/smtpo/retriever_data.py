@@ -1,8 +1,8 @@
 """What the retriever learns from: (conversation -> targets) of the train split, and the same conversations some turns later.
 
 Later turns are made, by seekers of two kinds, in plain sentences of this module's own (no simulator's). One knows what it is
-after: a list that misses the targets is turned down, and the answer states attributes of the scenario's need. The other, like a
-label-free user, does not: it turns down some of the list, says again what the context says already, or nothing. A retriever that
+after: a list that misses the targets is turned down, and the answer states attributes of its need. The other, like a
+label-free user, does not: it turns down some of the list, says again what the context says, or nothing. A retriever that
 has met the first kind alone takes whatever it is told for news. Targets are labels; no text is made from them.
 """
 
