@@ -16,6 +16,9 @@ import msgspec
 
 from harness.errors import DataError, HarnessError
 
+from .checkpoints import last_whole
+from .processes import Processes
+
 
 class Example(msgspec.Struct, frozen=True):
     """A prompt (one user message), the answer, and how much its tokens count in the loss.
@@ -79,7 +82,6 @@ def fine_tune(
     import torch
     from datasets import Dataset, IterableDataset
     from transformers import TrainerCallback, set_seed
-    from transformers.trainer_utils import get_last_checkpoint
     from transformers.utils import logging
     from trl import SFTConfig, SFTTrainer
 
@@ -201,7 +203,8 @@ def fine_tune(
         callbacks=[Told()],
     )
     _quiet(trainer)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)) if work.is_dir() else None)
+    last = last_whole(work, remove_torn=Processes().first)
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
     curve = tuple(
         {"step": float(entry["step"]), "loss": float(entry["eval_loss"])}
         for entry in trainer.state.log_history

@@ -20,6 +20,7 @@ from harness.errors import UsageError
 
 from ....recommenders.smtpo.prompt import Prompting
 from ....recommenders.smtpo.recommender import Options
+from ..checkpoints import last_whole
 from ..context import StageContext
 from ..evaluation import load_retriever
 from ..failures import finite
@@ -98,16 +99,13 @@ class Stage:
 
     def run(self) -> None:
         """Train, then write the artefact."""
-        from transformers.trainer_utils import get_last_checkpoint
-
         trainer = self._trainer()
-        checkpoints = self.context.work / "checkpoints"
-        last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-        at = 0 if last is None else int(last.rsplit("-", 1)[1])
+        last = last_whole(self.context.work / "checkpoints", remove_torn=self.context.first)
+        at = 0 if last is None else int(last.name.rpartition("-")[2])
         self.progress.curve = [point for point in self.progress.curve if point["step"] <= at]
         if last is None and not self.progress.curve:
             self.validate(trainer, 0)
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
         if self.context.first:
             save_recommender(self.context, self.out, self.start, self.progress, self.worlds[0].name)
 
