@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test lint bench docs clean
 
 run: $(VENV)/.installed
-	$(BIN)/harness run --limit 500
+	$(BIN)/harness run --rec smtpo --sim smtpo-sft --limit 500
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -119,5 +119,5 @@ def test_descriptors_alone_are_loaded_to_list_components() -> None:
     ours = {name for name in loaded("list") if name.startswith("harness_plugins")}
     assert ours == {
         "harness_plugins",
-        *(f"harness_plugins.{kind}" for kind in ("datasets", "metrics", "recommenders", "simulators")),
+        *(f"harness_plugins.{kind}" for kind in ("artifacts", "datasets", "metrics", "recommenders", "simulators")),
     } | {name for name in ours if name == "harness_plugins.trainers"}
