@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.llm.layers import Layers
 
 LOCAL: Final = 64
-"""Dialogues in flight with a local model; `HfOptions.max_batch` is as large."""
+"""Dialogues in flight per local model; `HfOptions.max_batch` is as large."""
 
 
 def layers_of(asking: Asking, transport: Transport) -> Layers:
@@ -64,11 +64,14 @@ def build_models(
 
 def gathering(config: RunConfig, own: Mapping[str, str]) -> RunConfig:
     """The configuration with as many dialogues in flight as pays, where the user said nothing: a model that is computed here
-    answers all that wait in one batch."""
-    chosen = [choice.name for choice in (config.rec_llm, config.sim_llm) if choice is not None]
-    if config.transport.concurrency is not None or not any(spec.startswith("hf:") for spec in (*chosen, *own.values())):
+    answers all that wait in one batch, and while it does so, another one's dialogues wait for it."""
+    specs = dict(own)
+    specs.update({role: c.name for role, c in (("recommender", config.rec_llm), ("simulator", config.sim_llm)) if c is not None})
+    computed = {spec for spec in specs.values() if spec.startswith("hf:")}
+    if config.transport.concurrency is not None or not computed:
         return config
-    return msgspec.structs.replace(config, transport=msgspec.structs.replace(config.transport, concurrency=LOCAL))
+    transport = msgspec.structs.replace(config.transport, concurrency=LOCAL * len(computed))
+    return msgspec.structs.replace(config, transport=transport)
 
 
 def own_model(component: Any) -> str | None:

@@ -273,6 +273,9 @@ def test_a_catalogue_refuses_an_id_that_stands_twice() -> None:
     [
         ({}, {"recommender": "hf:model"}, 64),
         ({"rec_llm": Choice("hf:model")}, {}, 64),
+        ({}, {"recommender": "hf:model", "simulator": "hf:model"}, 64),
+        ({}, {"recommender": "hf:model", "simulator": "hf:other"}, 128),
+        ({"rec_llm": Choice("openai:model")}, {"recommender": "hf:model", "simulator": "hf:other"}, 64),
         ({"rec_llm": Choice("openai:model")}, {"simulator": "openai:other"}, 8),
         ({"sim_llm": Choice("hf:model"), "transport": Transport(concurrency=3)}, {}, 3),
     ],

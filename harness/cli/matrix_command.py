@@ -51,7 +51,7 @@ The same command again goes on with what is missing.
     multiple=True,
     help="A metric to lay out, any number of times.  [default: NDCG@K and the success rate]",
 )
-@click.option("--concurrency", type=int, metavar="N", help="Dialogues in flight.  [default: 8; 64 with a local model]")
+@click.option("--concurrency", type=int, metavar="N", help="Dialogues in flight.  [default: 8; 64 per local model]")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit of one call of a component.  [default: 120]")
 @click.option(
     "--out",

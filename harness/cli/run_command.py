@@ -61,7 +61,7 @@ A configuration file has the flags' names as keys:
     "--metric", "metrics", metavar="NAME[@K]", multiple=True, help="A metric beside the default ones, any number of times."
 )
 @click.option("--control", metavar="NAME", multiple=True, help="Also play this control simulator and report the feedback gain.")
-@click.option("--concurrency", type=int, metavar="N", help="Dialogues in flight.  [default: 8; 64 with a local model]")
+@click.option("--concurrency", type=int, metavar="N", help="Dialogues in flight.  [default: 8; 64 per local model]")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit of one call of a component.  [default: 120]")
 @click.option(
     "--max-fault-rate",
