@@ -66,7 +66,9 @@ def gathering(config: RunConfig, own: Mapping[str, str]) -> RunConfig:
     """The configuration with as many dialogues in flight as pays, where the user said nothing: a model that is computed here
     answers all that wait in one batch, and while it does so, another one's dialogues wait for it."""
     specs = dict(own)
-    specs.update({role: c.name for role, c in (("recommender", config.rec_llm), ("simulator", config.sim_llm)) if c is not None})
+    specs.update(
+        {role: c.name for role, c in (("recommender", config.rec_llm), ("simulator", config.sim_llm)) if c is not None}
+    )
     computed = {spec for spec in specs.values() if spec.startswith("hf:")}
     if config.transport.concurrency is not None or not computed:
         return config
